@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from typing import Final
 
 DIVERGED: Final = 3
@@ -11,6 +12,8 @@ INTERRUPTED: Final = 130
 """Exit code of a command that Ctrl-C or a signal stopped."""
 STOPPED: Final = "maskmixadv: interrupted; the same command, given again, goes on or begins anew"
 """The line that such a command ends with."""
+_ALIKE: Final = 0.6
+"""How similar two words must be for one to be meant by the other, from 0 to 1 (`difflib`)."""
 _PLAIN: Final = re.compile(r"[\w@%+=:,./-]+")
 """What a shell takes as it is."""
 
@@ -128,6 +131,25 @@ def listed(words: Sequence[object], most: int = 8) -> str:
     """
     more = len(words) - most
     return ", ".join(map(str, words[:most])) + (f" and {more} more" if more > 0 else "")
+
+
+def nearest(word: str, words: Sequence[object], most: int = 8) -> str:
+    """List what is allowed in place of `word`: all of few words, else those first that are spelled most like it.
+
+    Examples
+    --------
+    >>> nearest("Liver", ["spleen", "liver"]), nearest("Livr", ["spleen", "colon", "liver", "lung"], most=2)
+    ('spleen, liver', 'liver, spleen and 2 more')
+    """
+    if len(words) <= most:
+        return listed(words, most) or "none"
+    texts, of = list(map(str, words)), SequenceMatcher(b=word.casefold())
+    alike = dict[str, float]()
+    for text in texts:
+        of.set_seq1(text.casefold())
+        alike[text] = of.ratio()
+    near = sorted((text for text in texts if alike[text] >= _ALIKE), key=lambda text: -alike[text])
+    return listed([*near, *(text for text in texts if alike[text] < _ALIKE)], most)
 
 
 def apart(some: Sequence[object], others: Sequence[object], most: int = 8) -> tuple[str, str]:

@@ -338,6 +338,44 @@ def test_missing_and_shifted_frames_are_refused_as_slices_are(tmp_path: Path) ->
         image_files.read(write_enhanced(tmp_path / "beside.dcm", slices))
 
 
+def test_a_part_of_a_concatenation_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its volume was shorter, without a word."""
+    slices = classic(write_series(tmp_path / "s", pixels()))
+    uid = generate_uid()
+
+    def part(made: FileDataset) -> None:
+        made.SeriesInstanceUID = made.ConcatenationUID = uid
+        made.InConcatenationTotalNumber = 2
+
+    for name, some in {"a": slices[:2], "b": slices[2:]}.items():
+        write_enhanced(tmp_path / "parts" / f"{name}.dcm", some, whole=part)
+    image_files.read(tmp_path / "parts")
+    assert capsys.readouterr().err == ""
+    alone = tmp_path / "parts" / "b.dcm"
+    image_files.read(alone)
+    told = "is 1 of 2 parts of a volume (InConcatenationTotalNumber), and the others are not there; add them"
+    assert capsys.readouterr().err == f"{alone}: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        ("13.1.1", "X-Ray 3D Angiographic"),
+        ("104.1", "Encapsulated PDF"),
+        ("481.2", "RTDOSE"),
+        ("88.11", "SR"),
+        ("11.1", "PR"),
+    ],
+)
+def test_other_classes_of_dicom_are_refused_by_name(tmp_path: Path, uid: str, name: str) -> None:
+    """A line called each of them one file of a series."""
+    one = classic(write_series(tmp_path / "s", pixels()))[0]
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = f"1.2.840.10008.5.1.4.1.1.{uid}"
+    one.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(InputError, match=rf"a\.dcm: is DICOM of the class {name}, allowed are a folder of slices, "):
+        image_files.read(tmp_path / "a.dcm")
+
+
 def test_frames_of_several_files_are_one_volume_where_their_places_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

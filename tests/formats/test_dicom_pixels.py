@@ -168,6 +168,20 @@ def test_bits_above_those_stored_are_cut_off(tmp_path: Path, sign: int, capsys: 
     assert "of 140 pixels have bits above BitsStored, such as overlays" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("high", [11, 15])
+def test_bits_that_are_nothing_else_are_not_told(tmp_path: Path, high: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line said of numbers that begin at another bit, or whose sign is not copied upwards, that bits are cut off."""
+    array = pixels().astype(np.int64) % 4096 - 2048
+
+    def change(number: int, one: FileDataset) -> None:
+        one.PixelRepresentation, one.BitsStored, one.HighBit = 1, 12, high
+        one.PixelData = ((array[number] & 0xFFF) << (high - 11)).astype(np.uint16).tobytes()
+
+    read = series.read(write_series(tmp_path / "s", pixels(), change=change))
+    np.testing.assert_array_equal(read.array, array)
+    assert capsys.readouterr().err == ""
+
+
 def test_bits_lie_where_the_header_says(tmp_path: Path) -> None:
     def change(number: int, one: FileDataset) -> None:
         one.BitsStored, one.HighBit = 12, 15

@@ -13,6 +13,7 @@ import SimpleITK
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, nifti
 from maskmixadv.formats.slicing import View
+from maskmixadv.inference import standalone_files
 
 RNG = np.random.default_rng(0)
 ARRAY = RNG.integers(0, 900, (5, 7, 3)).astype(np.int16)
@@ -350,6 +351,26 @@ def test_an_axis_that_is_no_space_is_refused(tmp_path: Path) -> None:
     """As tracked ultrasound is stored: each slice is a frame."""
     with pytest.raises(InputError, match="kinds: domain domain list: allowed are axes of space"):
         image_files.read(mha(tmp_path / "a.mha", "ElementSpacing = 1 1 1", "Kinds = domain domain list"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"intent_code": 2001}, r"intent_code is 2001 \(time series\)"),
+        ({"xyzt_units": 32 + 2}, r"pixdim\[4\] is 1, and xyzt_units says hertz"),
+        ({"xyzt_units": 40 + 2}, r"pixdim\[4\] is 1, and xyzt_units says parts per million"),
+    ],
+)
+def test_a_fourth_axis_of_times_or_frequencies_is_no_channels(
+    tmp_path: Path, fields: dict[str, Any], told: str
+) -> None:
+    """Of up to four of them, each was a channel."""
+    path = write(tmp_path / "a.nii", np.stack([ARRAY, ARRAY], -1), **fields)
+    with pytest.raises(InputError, match=rf"of which the last could be time: {told}; allowed are channels"):
+        nifti.read(path)
+    with pytest.raises(ValueError, match=r"the fourth axis could be time \(pixdim\[4\] 1, "):
+        standalone_files.load_nifti(path)
+    assert nifti.read(write(tmp_path / "b.nii", **fields)).notes == ()
 
 
 def test_an_unknown_unit_of_time_does_not_matter(tmp_path: Path) -> None:

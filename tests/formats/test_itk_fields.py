@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskmixadv.errors import InputError
-from maskmixadv.formats import image_files
+from maskmixadv.formats import image_files, itk
 
 VOXELS = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 CONTENT = VOXELS.tobytes()
@@ -161,3 +161,14 @@ def test_what_is_known_and_not_read_is_named(tmp_path: Path, name: str, told: st
     (tmp_path / name).write_bytes(bytes(348))
     with pytest.raises(InputError, match=rf"{name}: .*{told}"):
         image_files.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("space", ["left-posterior-superior-time", "RAST"])
+def test_an_axis_of_a_space_with_time_is_time(tmp_path: Path, space: str) -> None:
+    """Two times were channels: NRRD says it by the space, and without kinds."""
+    lines = "dimension: 4\nsizes: 2 3 2 2\nspace directions: (1,0,0,0) (0,1,0,0) (0,0,5,0) (0,0,0,20)\n"
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(f"NRRD0004\ntype: uint8\nencoding: raw\nspace: {space}\n{lines}\n".encode() + bytes(24))
+    with pytest.raises(InputError, match=rf"space: {space}: has 2 volumes \(fourth axis\) that are times"):
+        image_files.read(path)
+    assert itk.read_volumes(path)[1] == f"space: {space}"

@@ -1,6 +1,8 @@
 """The network as it predicts: faster than it learnt, and the same."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -150,3 +152,36 @@ def test_images_in_folders_of_cases_are_not_looked_for_and_told(tmp_path: Path) 
         segment(tmp_path / "run", [tmp_path], tmp_path / "out")
     with pytest.raises(InputError, match=r"no \.nii\.gz file in this folder, nor any of"):
         segment(tmp_path / "run", [tmp_path / "notes"], tmp_path / "out")
+
+
+def test_masks_that_lie_beside_images_are_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a folder of one case; they were segmented as images."""
+    taken = list[list[str]]()
+
+    def stop(paths: Sequence[Path], *_: object) -> None:
+        taken.append([path.name for path in paths])
+        raise InputError("enough")
+
+    monkeypatch.setattr("maskmixadv.inference.segment._cases", stop)
+    run = SimpleNamespace(learnt_from=SimpleNamespace(channels=()))
+    monkeypatch.setattr("maskmixadv.inference.segment.Run.open", lambda _: run)
+    names = ("p0_image.nii.gz", "p0_mask.nii.gz", "scribble.nii.gz", "notes.txt")
+    for folder in ("p0", "images", "mask_0", "labelsTs"):
+        (tmp_path / folder).mkdir()
+        for name in names[1:2] if folder == "labelsTs" else names:
+            (tmp_path / folder / name).touch()
+
+    def told(*paths: Path) -> str:
+        with pytest.raises(InputError, match="enough"):
+            segment(tmp_path, paths, tmp_path / "out")
+        return capsys.readouterr().err
+
+    line = "left out, as they are called as annotations: p0_mask.nii.gz, scribble.nii.gz; name each to segment it"
+    assert told(tmp_path / "p0") == f"{tmp_path / 'p0'}: {line}\n"
+    assert told(tmp_path / "mask_0") == f"{tmp_path / 'mask_0'}: {line}\n"
+    assert taken == [["p0_image.nii.gz"]] * 2
+    taken.clear()
+    assert told(tmp_path / "images") == told(tmp_path / "labelsTs") == told(tmp_path / "p0" / names[1]) == ""
+    assert taken == [["p0_image.nii.gz", "p0_mask.nii.gz", "scribble.nii.gz"], ["p0_mask.nii.gz"], ["p0_mask.nii.gz"]]

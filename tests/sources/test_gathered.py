@@ -8,11 +8,11 @@ import pytest
 import dicoms
 import own
 import tiny
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, say
 from maskmixadv.formats import image_files
 from maskmixadv.inference import outputs
 from maskmixadv.sources import folder
-from maskmixadv.sources.layouts import gathered
+from maskmixadv.sources.layouts import advice, gathered
 from maskmixadv.sources.opening import open_corpus
 
 
@@ -225,3 +225,15 @@ def test_predictions_are_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[
     with pytest.raises(InputError, match="no folder images/ in it"):
         folder.prepare(source, tmp_path / "c")
     assert capsys.readouterr().err == f"{source}: passed over, as predictions were written into it: labels/\n"
+
+
+def test_what_others_say_during_a_search_for_advice_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It held back the whole process's stderr, other threads' lines included."""
+    for name in ("1.png", "1_mask.png"):
+        (tmp_path / name).touch()
+    find = gathered.find
+    monkeypatch.setattr(gathered, "find", lambda *given: (say("another thread's"), find(*given))[1])
+    assert "prepare folder" in advice.taker(tmp_path)
+    assert capsys.readouterr().err == "another thread's\n"

@@ -18,7 +18,7 @@ import tiny
 from maskmixadv.cli.app import run
 from maskmixadv.corpus.case import Case
 from maskmixadv.corpus.corpus import Corpus
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, nearest
 from maskmixadv.formats import image_files, nifti, several
 from maskmixadv.metrics.scores import rows
 from maskmixadv.sources import folder, nnunet, segments
@@ -356,6 +356,18 @@ def test_segments_that_cannot_be_used_are_named(tmp_path: Path, layers: Any, fie
     segmentation(source / "masks" / "a.seg.nrrd", np.stack(layers, -1).astype(np.uint8), fields)
     with pytest.raises(InputError, match=rf"masks/a\.seg\.nrrd: .*{words}"):
         folder.prepare(source, tmp_path / "c")
+
+
+def test_of_many_names_refusals_tell_the_nearest(tmp_path: Path) -> None:
+    """They listed 105 of them, in a line of 1,200 characters."""
+    classes = ["background", *(f"organ {number}" for number in range(100)), "liver", "left_liver", "spleen"]
+    path, told = source_of(tmp_path) / "masks" / "a.seg.nrrd", nearest("Livr", classes)
+    segmentation(path, (DENSE > 0).astype(np.uint8)[..., None], named("Livr"))
+    assert told == "liver, background, organ 0, organ 1, organ 2, organ 3, organ 4, organ 5 and 96 more"
+    with pytest.raises(InputError, match=f"segment 'Livr' is no class, allowed are {told}; rename it"):
+        segments.read(path, classes, 0)
+    with pytest.raises(InputError, match=r"allowed are 0, 1, 2, .*, 7 and 96 more \(0 background, .* and 96 more\)"):
+        Classes(tuple(classes), None).indices(np.full((1, 2, 2), 200, np.uint8), dense=True, where="a")
 
 
 def test_a_part_without_names_is_pasted_where_it_lies(tmp_path: Path) -> None:

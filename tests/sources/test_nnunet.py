@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -368,6 +369,31 @@ def test_data_sets_of_version_1_and_of_the_decathlon_come_in(
     assert capsys.readouterr().err == (
         f"{source}: passed over, as images are read from imagesTr, labelsTr, imagesTs, labelsTs alone: imagesVa/\n"
     )
+
+
+def test_volumes_that_the_decathlon_names_are_channels_whatever_their_headers_say(tmp_path: Path) -> None:
+    """Task01 and Task05 have their channels in one file, whose header says seconds."""
+    names = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
+    source = decathlon(tmp_path / "Task01", {"la_1": "la_1"}, modality=names)
+    for path in (source / "imagesTr" / "la_1.nii.gz", source / "imagesTs" / "la_2.nii.gz"):
+        pixels = np.stack([tiny.volume(0)[0].T * (10 + k) for k in range(4)], -1).astype(np.float32)
+        image = nib.Nifti1Image(pixels, own.AFFINE)
+        image.header.set_xyzt_units("mm", "sec")
+        path.parent.mkdir(exist_ok=True)
+        nib.save(image, path)
+    corpus = nnunet.prepare(source, tmp_path / "c")
+    assert [channel.name for channel in corpus.channels] == list(names.values())
+    read = nifti.read(source / "imagesTs" / "la_2.nii.gz")  # by predict
+    assert read.channels is not None
+    assert read.channels.T.tolist() == pixels.tolist()
+    assert read.notes == (
+        "the last axis, of 4, is taken as channels, as dataset.json names them; by pixdim[4] is 1, and xyzt_units says "
+        "seconds it would be time",
+    )
+    for wrong in ("[]", "{", json.dumps({"modality": {"0": "MR"}}), json.dumps({"modality": [1, 2, 3, 4]})):
+        (source / "dataset.json").write_text(wrong)
+        with pytest.raises(InputError, match="could be time: pixdim"):
+            nifti.read(source / "imagesTr" / "la_1.nii.gz")
 
 
 def test_a_list_of_pairs_with_other_names_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import Masks
 from maskmixadv.corpus.names import MEAN
 from maskmixadv.device import pick_device
-from maskmixadv.errors import InputError, say
+from maskmixadv.errors import InputError, nearest, say
 from maskmixadv.methods.registry import METHODS, load, method_from, present
 from maskmixadv.runs.schedule import OFFERED, default_preset
 from maskmixadv.sources.opening import open_corpus
@@ -267,7 +267,7 @@ def _known(row: TableRow) -> None:
     names = [field.name for field in fields(cast("Any", load(row.method)))]
     for name, value in row.fields.items():
         if name not in names:
-            raise InputError(f"method {row.method!r} has no field {name!r}, it has {', '.join(names) or 'none'}")
+            raise InputError(f"method {row.method!r} has no field {name!r}, it has {nearest(name, names)}")
         if isinstance(value, dict):
             raise InputError(f"field {name!r}: {value!r}, must be a number, a text, true or false, or a list of such")
 
@@ -277,7 +277,7 @@ def _published(row: TableRow, classes: Sequence[str]) -> None:
     for measure, figures in row.published.items():
         for label in figures:
             if label not in (*classes[1:], MEAN):
-                allowed = ", ".join((*classes[1:], MEAN))
+                allowed = nearest(label, (*classes[1:], MEAN))
                 raise InputError(f"published.{measure}: {label!r}, allowed are the classes of its corpus: {allowed}")
 
 

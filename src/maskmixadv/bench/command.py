@@ -12,7 +12,7 @@ from maskmixadv.bench.render import headed, render
 from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
-from maskmixadv.errors import INTERRUPTED, InputError, say
+from maskmixadv.errors import INTERRUPTED, InputError, nearest, say
 from maskmixadv.files import make_directory, read_text, write_texts
 from maskmixadv.formats import image_files
 
@@ -93,7 +93,7 @@ def _chosen(table: Table, path: Path, only: Sequence[str], folds: Sequence[int],
     ):
         unknown = [value for value in given if value not in there]
         if unknown:
-            raise InputError(f"{name}: {unknown[0]!r} is not in {path}, it has {', '.join(map(str, there))}")
+            raise InputError(f"{name}: {unknown[0]!r} is not in {path}, it has {nearest(str(unknown[0]), there)}")
     return replace(
         table,
         rows=tuple(row for row in table.rows if not only or row.name in only),

@@ -218,7 +218,7 @@ def recode(labels: np.ndarray, *, classes: int, ignore: int | None, where: str) 
     stray = np.setdiff1d(np.unique(labels), allowed)
     if stray.size:
         shown = not_declared(stray.tolist())
-        raise InputError(f"{where}: {shown}, allowed are {', '.join(map(str, allowed))}")
+        raise InputError(f"{where}: {shown}, allowed are {listed(allowed)}")
     coded = labels.astype(np.uint8)
     if ignore is not None:
         coded[labels == ignore] = IGNORE

@@ -22,7 +22,7 @@ from maskmixadv.corpus.entry import Entry, KeptCase, Split, check_entry, check_w
 from maskmixadv.corpus.names import check_classes, check_spacing, check_spellings
 from maskmixadv.corpus.stored import must_be, must_be_labels, write_case
 from maskmixadv.corpus.window import with_windows
-from maskmixadv.errors import InputError, counted, listed
+from maskmixadv.errors import InputError, counted, listed, nearest
 from maskmixadv.files import check_name, read_json, whole, work_ahead, write_texts
 from maskmixadv.formats.reading import read_npz
 from maskmixadv.formats.slicing import Header, Slicing, check_across
@@ -305,7 +305,9 @@ class Corpus:
     def _named(self, name: str) -> Entry:
         found = next((entry for entry in self.entries if entry.name == name), None)
         if found is None:
-            raise InputError(f"{self.root}: no case {name!r}, allowed are {listed([e.name for e in self.entries])}")
+            raise InputError(
+                f"{self.root}: no case {name!r}, allowed are {nearest(name, [e.name for e in self.entries])}"
+            )
         return found
 
     def __fspath__(self) -> str:

@@ -33,6 +33,8 @@ MOSAIC: Final = "MOSAIC"
 """ImageType of Siemens' files in which all slices of a volume lie side by side."""
 COUNTED: Final = "NumberOfSlices"
 """How many slices a volume has, as PET says it; of slices that lack at an end, nothing else tells."""
+PARTS: Final = "InConcatenationTotalNumber"
+"""How many files hold the frames of a volume together."""
 STACK: Final = "StackID"
 THICKNESS: Final = ("SpacingBetweenSlices", "SliceThickness")
 GRID: Final = {"PixelSpacing": 2, "ImageOrientationPatient": 6, "Rows": 1, "Columns": 1}
@@ -370,6 +372,9 @@ def tell_of_gaps(where: Path, slices: Sequence[Slice], plane: SlicePlane) -> Non
     said = text(first.path, first.header, COUNTED)
     if said and (told := number(first.path, first.header, COUNTED, 0.0)) > 0 and told != len(slices):
         say(f"{where}: {COUNTED} is {told:g}, and {len(slices)} are there; look whether some lack")
+    parts = len({each.file for each in slices})
+    if (told := number(first.path, first.header, PARTS, 0.0)) > parts:
+        say(f"{where}: is {parts} of {told:g} parts of a volume ({PARTS}), and the others are not there; add them")
     if len(slices) == 1:
         if not any(text(first.path, first.header, name) for name in THICKNESS):
             say(f"{where}: one slice without SliceThickness; 1 mm is taken, so volumes may be wrong")

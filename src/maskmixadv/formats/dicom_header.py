@@ -43,6 +43,22 @@ KINDS: Final = {
     "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",
 }
 """What files of a SOPClassUID are, where they are no images."""
+OTHERS: Final = {
+    "1.2.840.10008.5.1.4.1.1.4.2": "MR Spectroscopy",
+    "1.2.840.10008.5.1.4.1.1.4.3": "Enhanced MR Color",
+    "1.2.840.10008.5.1.4.1.1.6.2": "Enhanced US Volume",
+    "1.2.840.10008.5.1.4.1.1.12.1.1": "Enhanced XA",
+    "1.2.840.10008.5.1.4.1.1.12.2.1": "Enhanced XRF",
+    "1.2.840.10008.5.1.4.1.1.13.1.1": "X-Ray 3D Angiographic",
+    "1.2.840.10008.5.1.4.1.1.13.1.2": "X-Ray 3D Craniofacial",
+    "1.2.840.10008.5.1.4.1.1.13.1.3": "Breast Tomosynthesis",
+    "1.2.840.10008.5.1.4.1.1.30": "Parametric Map",
+    "1.2.840.10008.5.1.4.1.1.66.5": "Surface Segmentation",
+    "1.2.840.10008.5.1.4.1.1.77.1.5.4": "Ophthalmic Tomography",
+    "1.2.840.10008.5.1.4.1.1.77.1.6": "Whole Slide Microscopy",
+    "1.2.840.10008.5.1.4.1.1.104.1": "Encapsulated PDF",
+}
+"""Further classes of files that are no slices of a series, none of which is read, by their SOPClassUID."""
 FAMILIES: Final = {"1.2.840.10008.5.1.4.1.1.88.": "SR", "1.2.840.10008.5.1.4.1.1.11.": "PR"}
 """The same by how the SOPClassUID begins."""
 NO_IMAGES: Final = frozenset(

@@ -284,8 +284,9 @@ def _must_be_turned(path: Path, header: Any) -> None:  # noqa: ANN401
 
 def _colours_alone(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Return stored colours or their numbers without other bits, and say how many had such."""
-    stored = _without_high_bits(path, header, whole).astype(whole.dtype, copy=False)
-    if cut := int((stored != whole).sum()):
+    kept, cut = _without_high_bits(path, header, whole)
+    stored = kept.astype(whole.dtype, copy=False)
+    if cut:
         say(f"{path}: {cut} of {whole.size} values {CUT}")
     return stored
 
@@ -523,8 +524,7 @@ def _must_be_decodable(path: Path, header: Any) -> None:  # noqa: ANN401
 
 def _interpreted(path: Path, header: Any, whole: Shaped[np.ndarray, "h w"]) -> SlicePixels:  # noqa: ANN401
     """Return what a slice's stored numbers mean by its header."""
-    stored = whole if whole.dtype.kind == "f" else _without_high_bits(path, header, whole)
-    cut = 0 if stored is whole else int((stored != whole).sum())
+    stored, cut = (whole, 0) if whole.dtype.kind == "f" else _without_high_bits(path, header, whole)
     padding = _padding(path, header, stored) | _padding(path, header, whole)
     return SlicePixels(_rescaled(path, header, stored), padding, cut)
 
@@ -578,8 +578,15 @@ def _tell(where: Path, slices: Sequence[SlicePixels]) -> None:
         say(f"{where}: {cut} of {total} pixels {CUT}")
 
 
-def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
-    """Return the numbers that lie in the bits from HighBit down, BitsStored of them."""
+def _without_high_bits(
+    path: Path,
+    header: Any,  # noqa: ANN401
+    whole: Shaped[np.ndarray, "..."],
+) -> tuple[Shaped[np.ndarray, "..."], int]:
+    """Return the numbers that lie in the bits from HighBit down, BitsStored of them, and how many have other bits.
+
+    Copies of a negative number's sign are no other bits.
+    """
     allocated = int(number(path, header, "BitsAllocated", 16.0))
     stored = int(number(path, header, "BitsStored", float(allocated)))
     high = int(number(path, header, "HighBit", stored - 1.0))
@@ -587,12 +594,14 @@ def _without_high_bits(path: Path, header: Any, whole: Shaped[np.ndarray, "..."]
         said = f"BitsAllocated {allocated}, BitsStored {stored} and HighBit {high}"
         raise InputError(f"{path}: {said} contradict each other; export it again")
     if stored == allocated:
-        return whole
-    kept = (whole.astype(np.int64) >> (high + 1 - stored)) & (2**stored - 1)
+        return whole, 0
+    wide, low = whole.astype(np.int64), high + 1 - stored
+    kept = (wide >> low) & (2**stored - 1)
+    others = (wide & (2**allocated - 1) & ~((2**stored - 1) << low)) != 0
     if whole.dtype.kind == "i":
         sign = 2 ** (stored - 1)
         kept = (kept ^ sign) - sign
-    return kept
+    return kept, int(np.count_nonzero(others & (kept != wide)))
 
 
 def _padding(path: Path, header: Any, stored: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:  # noqa: ANN401

@@ -115,9 +115,14 @@ def suffix(path: Path) -> str:
     called = path.suffix.lower() if path.name.lower().endswith(series.CALLED) else ""
     if _alone(path):
         return called
-    kind = dicom_header.KINDS.get(dicom_header.stored_class(path), "")
+    uid = dicom_header.stored_class(path)
+    kind = dicom_header.KINDS.get(uid, "")
     if kind == dicom_header.STRUCTURES:
         raise InputError(f"{path}: {dicom_header.CONTOURS}")
+    family = next((name for start, name in dicom_header.FAMILIES.items() if uid.startswith(start)), "")
+    if called and kind != dicom_header.SEG and (other := kind or family or dicom_header.OTHERS.get(uid, "")):
+        allowed = "allowed are a folder of slices, an enhanced multi-frame CT, MR or PET, or a picture such as an X-ray"
+        raise InputError(f"{path}: is DICOM of the class {other}, {allowed}; export it as such, or as NIfTI")
     if called and path.is_file() and not dicom_header.is_dicom(path):
         raise InputError(f"{path}: {dicom_header.DAMAGED}")
     if called:

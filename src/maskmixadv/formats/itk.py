@@ -50,6 +50,8 @@ SPACES: Final = frozenset(
     for time in ("", "t", "-time")
 )
 """NRRD's spaces that are the patient's."""
+_TIMES: Final = ("-time", "rast", "last", "lpst")
+"""Ends of NRRD's spaces whose last axis is time, in lower case."""
 TURNED: Final = ("transformmatrix", "rotation", "orientation")
 """Fields of MetaImage that hold the axes' directions."""
 _ELSEWHERE: Final = ("elementdatafile", "data file", "datafile")
@@ -209,8 +211,7 @@ def read_volumes(path: Path) -> tuple[Volume, str]:
             raise InputError(f"{path}: has {samples} components and {volumes} volumes, allowed are several of one")
         pixels = _pixels(path, reader, told, np.empty((volumes, *shape, samples), dtype))
     fields = _fields(path)
-    kinds = fields.get("kinds", "")
-    note = next((name for name in fields if _NOTES.match(name)), f"kinds: {kinds}" if "time" in kinds.lower() else "")
+    note = next((name for name in fields if _NOTES.match(name)), _times(fields))
     of = (_spacing(place), _affine(place), place)
     if pixels.ndim == len(shape):
         return Volume(pixels, *of), note
@@ -443,8 +444,8 @@ def _channels(path: Path, told: dict[str, Any]) -> int:
         return 1
     count, what = (samples, "components") if volumes == 1 else (volumes, "volumes (fourth axis)")
     if count > 1:
-        if "time" in kinds.lower():
-            said = f"kinds: {kinds[:40]}: has {count} {what} that are times; allowed are channels"
+        if times := _times(_fields(path)):
+            said = f"{times}: has {count} {what} that are times; allowed are channels"
             raise InputError(f"{path}: {said}; {apiece}")
         if count > MOST_CHANNELS or (samples > 1 and volumes > 1):
             raise InputError(
@@ -452,6 +453,14 @@ def _channels(path: Path, told: dict[str, Any]) -> int:
                 f"{apiece}, as NAME_0000, NAME_0001 if they are channels"
             )
     return count
+
+
+def _times(fields: Mapping[str, str]) -> str:
+    """Return the field of NRRD by which an axis is time; empty if there is none."""
+    kinds, space = fields.get("kinds", ""), fields.get("space", "")
+    if "time" in kinds.lower():
+        return f"kinds: {kinds[:40]}"
+    return f"space: {space[:40]}" if space.lower().endswith(_TIMES) else ""
 
 
 def _fields(path: Path) -> dict[str, str]:

@@ -42,8 +42,6 @@ UNIT_NAMES: Final = {0: "not said", 1: "meter", 2: "mm", 3: "micron"}
 """Their names."""
 PACKED: Final = b"\x1f\x8b"
 """First bytes of a packed file."""
-TIMES: Final = {8: "seconds", 16: "milliseconds", 24: "microseconds"}
-"""The header's units of time, by their codes."""
 UNSCALED: Final = ((None, None), (1, 0))
 """Slopes and intercepts that leave values as they are."""
 MOST_HEADER: Final = 2**24
@@ -115,7 +113,8 @@ class NiftiGeometry(Geometry):
 def read(path: Path) -> Volume:
     """Read a volume as ``d h w``, which is the file's ``x y z`` transposed.
 
-    A short fourth axis, of up to 4, is taken as channels unless the header says that it is time. Voxels of datatype
+    A short fourth axis, of up to 4, is taken as channels unless the header says that it is time; also then where
+    `channels_named <maskmixadv.formats.details.nifti_fields.channels_named>` is as many. Voxels of datatype
     RGB24 and RGBA32 are red, green and blue, and an opacity that is left out; `array` shows them as grey.
 
     Raises
@@ -145,7 +144,10 @@ def read(path: Path) -> Volume:
         return Volume(made, spacing, affine, place, coloured, colours(pixels), colours=True, notes=(*told, *notes))
     if count == 1:
         return Volume(array.T, spacing, affine, place, notes=notes)
-    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(several_told(count), *notes))
+    told = several_told(count)
+    if time := nifti_fields.time(header, tuple(map(int, header.get_data_shape()))):
+        told += f", as {nifti_fields.DATASET} names them; by {time} it would be time"
+    return Volume(array.T[0], spacing, affine, place, channels=array.T, notes=(told, *notes))
 
 
 def read_volumes(path: Path) -> tuple[Volume, str]:
@@ -174,7 +176,7 @@ def read_volumes(path: Path) -> tuple[Volume, str]:
             has = "voxels in colour" if in_colour(header) else f"{len(shape)} axes {shape}"
             raise InputError(f"{path}: has {has}, allowed are volumes along a fourth one")
         array = _voxels(path, stream, header).reshape((*space, count))
-    told = _time(header, shape)
+    told = nifti_fields.time(header, shape)
     header = header.copy()
     header.set_data_shape(space)
     spacing, affine, others = _grid(path, header)
@@ -509,25 +511,17 @@ def _axes(shape: tuple[int, ...], most: int = MOST_CHANNELS) -> tuple[tuple[int,
 
 
 def _channels(path: Path, header: Any) -> int:  # noqa: ANN401
-    """Return the number of channels, if the header does not say that their axis is time."""
+    """Return the number of channels, if the header does not say that their axis is time, or a file names them."""
     shape = tuple(map(int, header.get_data_shape()))
     count = _axes(shape)[1]
     if count > 1 and in_colour(header):
         raise InputError(f"{path}: has {count} volumes in colour, allowed is one; save each as a file")
-    if count > 1 and (told := _time(header, shape)):
+    if count > 1 and (told := nifti_fields.time(header, shape)) and nifti_fields.channels_named(path) != count:
         raise InputError(
             f"{path}: has 4 axes {shape}, of which the last could be time: {told}; allowed are channels. Save each "
             f"volume as a file, as {SPLIT} does, as NAME_0000, NAME_0001 if they are channels"
         )
     return count
-
-
-def _time(header: Any, shape: tuple[int, ...]) -> str:  # noqa: ANN401
-    """Return what the header says of a fourth axis that could be time; empty if it says nothing."""
-    step, unit = float(header["pixdim"][4]), TIMES.get(int(header["xyzt_units"]) & 0x38)
-    if len(shape) != 4 or not ((unit and step) or step not in (0, 1)):
-        return ""
-    return f"pixdim[4] is {step:g}" + (f", and xyzt_units says {unit}" if unit else "")
 
 
 def _grid(path: Path, header: Any) -> tuple[Spacing, _Affine, dict[str, _Affine]]:  # noqa: ANN401

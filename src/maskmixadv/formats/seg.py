@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from maskmixadv.errors import InputError, counted, say
+from maskmixadv.errors import InputError, counted, nearest, say
 from maskmixadv.files import replaced
 from maskmixadv.formats import dicom_header, dicom_pixels
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
@@ -133,7 +133,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     for number, name in _labels(path, found).items():
         place = places.get(folded(name))
         if place is None:
-            raise InputError(f"{path}: segment {name!r} is no class, allowed are {', '.join(classes[1:])}")
+            raise InputError(f"{path}: segment {name!r} is no class, allowed are {nearest(name, classes[1:])}")
         values, drawn = _values(path, found, number, grid, slices, frames)
         mask = values >= LIKELY
         _tell_of_parts(path, name, values)

@@ -23,6 +23,7 @@ from maskmixadv.metrics.clinical import CaseVolumes
 from maskmixadv.processes import hearing, used
 from maskmixadv.runs.run import Run
 from maskmixadv.sources.folder import IMAGES
+from maskmixadv.sources.layouts import gathered
 from maskmixadv.sources.marks import kept_axes
 from maskmixadv.sources.pairs import seen
 from maskmixadv.spelling import as_file
@@ -61,7 +62,8 @@ def segment(
     root
         The run's directory.
     images
-        Image files, or folders of them. A folder with the files of one DICOM series is one image.
+        Image files, or folders of them. A folder with the files of one DICOM series is one image. Files that are called
+        as annotations beside images in a folder are left out (`maskmixadv.sources.layouts.gathered.annotations`).
     out
         Directory for the labels, another one than the images'; made where it is missing.
     flips
@@ -323,7 +325,11 @@ def _files(images: Sequence[Path]) -> tuple[list[Path], int]:
         inside = sorted(p for p in image.iterdir() if image_files.readable(p)) if folder else [image]
         if not inside:
             raise InputError(f"{image}: {_nested(image) or _NONE}")
-        paths += inside
+        beside_images = gathered.annotations(inside) if folder else []
+        if beside_images:
+            left_out = listed([path.name for path in beside_images], NAMED)
+            say(f"{image}: left out, as they are called as annotations: {left_out}; name each to segment it")
+        paths += [path for path in inside if path not in beside_images]
         if folder and (left := sorted(p.name for p in image.iterdir() if p not in inside and image_files.strange(p))):
             contours = [path.name for path in series.contours(image)]
             if contours:

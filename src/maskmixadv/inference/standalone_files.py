@@ -55,8 +55,10 @@ TILTED = 0.02
 """Which part of a voxel's volume may be lost as its axes are not at right angles."""
 APART, SHIFTED = 0.5, 0.05
 """Voxels by which the corners of one image's channels may lie apart, and from which on that is told."""
-TIMES = (8, 16, 24)
-"""A header's codes of units of time."""
+TIMES = (8, 16, 24, 32, 40, 48)
+"""A header's codes of units of time and of frequency."""
+TIME_SERIES = 2001
+"""A header's intent where each voxel has a series of times."""
 MOST_CODE = 5
 """Highest code of a header's form."""
 MOST_CHANNELS = 4
@@ -197,8 +199,10 @@ def axes_of(header: Any) -> tuple[tuple[int, ...], int]:  # noqa: ANN401
     if len(shape) not in (3, 4) or shape[3:] > (MOST_CHANNELS,):
         raise ValueError(f"has {len(declared)} axes {declared}, allowed is a 3D volume, or up to 4 channels of one")
     unit, step = int(header["xyzt_units"]) & 0x38, float(header["pixdim"][4])
-    if len(declared) == 4 == len(shape) and ((unit in TIMES and step) or step not in (0, 1)):
-        raise ValueError(f"the fourth axis could be time (pixdim[4] {step:g}, xyzt_units), allowed are channels")
+    timed = (unit in TIMES and step) or step not in (0, 1) or header["intent_code"] == TIME_SERIES
+    if len(declared) == 4 == len(shape) and timed:
+        told = f"pixdim[4] {step:g}, xyzt_units, intent_code {int(header['intent_code'])}"
+        raise ValueError(f"the fourth axis could be time ({told}), allowed are channels")
     return shape[:3], (*shape, 1)[3]
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.corpus.masks import NOTHING, Taught
-from maskmixadv.errors import InputError, counted
+from maskmixadv.errors import InputError, counted, listed
 from maskmixadv.sampling.grid import Placed
 from maskmixadv.strokes.regrid import Strokes
 from maskmixadv.types import Annotation
@@ -215,7 +215,7 @@ class Learnt:
         lines += ["not learnt from: " + "; ".join(lost)] if lost else []
         if absent := [name for label, name in enumerate(self.classes) if label and not self._shown(label)]:
             they = "it is" if len(absent) == 1 else "they are"
-            lines.append(f"no training case shows {', '.join(absent)}: {they} not learnt, and will hardly be predicted")
+            lines.append(f"no training case shows {listed(absent)}: {they} not learnt, and will hardly be predicted")
         if self.drawn == "scribble" and not self.dense and not self._shown(0):
             lines.append(
                 f"no stroke of class 0 ({self._name(0)}): predictions will leave hardly a pixel to it; draw "

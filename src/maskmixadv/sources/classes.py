@@ -73,7 +73,7 @@ class Classes:
 
     def __str__(self) -> str:
         placed = self.codes or range(len(self.names))
-        named = ", ".join(f"{code} {name}" for code, name in zip(placed, self.names, strict=True) if code is not None)
+        named = listed([f"{code} {name}" for code, name in zip(placed, self.names, strict=True) if code is not None])
         return named if self.ignore is None else f"{named}; unlabelled {self.ignore}"
 
     def indices(self, codes: Codes, *, dense: bool, where: str) -> UInt8[np.ndarray, "_ _ _"]:
@@ -134,7 +134,7 @@ class Classes:
         if any(code % 1 for code in stray.tolist()):  # NaN, too
             shown = listed([f"{code:.9g}" for code in stray.tolist()], 5)
             return f"{where}: labels {shown}, allowed are whole numbers; {_NEAREST}"
-        allowed = ", ".join(map(str, sorted(meant)))
+        allowed = listed(sorted(meant))
         one = int(stray[0])
         own = f"'code = {one}' below its class's name in {FILE}, or 'ignore = {one}' if it is nothing drawn"
         told = "; the background's strokes need a code, too" if self.codes and self.codes[0] is None else ""

@@ -316,7 +316,7 @@ def cases(
             yield read.case
         del read  # else a large case would stay in memory while the next one is read
     if not shown and len(empty) < len(found.pairs):
-        named = ", ".join(classes.names[1:])
+        named = listed(classes.names[1:])
         raise InputError(
             f"{found.source}: all labels are background or nothing drawn; at least one case must show {named}"
         )

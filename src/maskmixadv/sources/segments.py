@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from maskmixadv.errors import InputError, counted, listed, say
+from maskmixadv.errors import InputError, counted, listed, nearest, say
 from maskmixadv.formats import itk
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.formats.volume import Volume
@@ -155,9 +155,8 @@ def _labelled(
     owner = np.full(layers.shape[:3], -1, np.int32)
     for number, segment in enumerate(found):
         if folded(segment.name) not in places:
-            raise InputError(
-                f"{path}: segment {segment.name!r:.60} is no class, allowed are {', '.join(classes)}; rename it"
-            )
+            allowed = nearest(segment.name, classes)
+            raise InputError(f"{path}: segment {segment.name!r:.60} is no class, allowed are {allowed}; rename it")
         if segment.layer >= (count := layers.shape[3]):
             raise InputError(
                 f"{path}: segment {segment.name!r:.60} is in layer {segment.layer}, allowed are 0 to {count - 1}"
@@ -182,6 +181,6 @@ def _labelled(
         if stray.size:
             raise InputError(
                 f"{path}: value {stray[0]:.9g} in layer {layer} belongs to no segment, allowed are "
-                f"{', '.join(map(str, sorted(values)))}"
+                f"{listed(sorted(values))}"
             )
     return labels

@@ -139,7 +139,7 @@ def applied(guess: Classes, tables: Sequence[Table]) -> Classes:
         return guess
     used = listed(sorted({str(table.path) for table in says.values()}))
     check_classes(names, used)
-    say(f"classes are called as in {used}: {', '.join(names)}")
+    say(f"classes are called as in {used}: {listed(names)}")
     return coded(names, codes, guess.ignore, used)
 
 

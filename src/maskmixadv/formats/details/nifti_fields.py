@@ -1,14 +1,29 @@
 """What nibabel takes from a NIfTI header's fields without a word, or mends: it is refused by its field."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from maskmixadv.errors import InputError, say
+from maskmixadv.files import read_json
 from maskmixadv.formats.volume import check_spacing
 
 MOST_CODE: Final = 5
 """Highest code of a form."""
+TIMES: Final = {
+    8: "seconds",
+    16: "milliseconds",
+    24: "microseconds",
+    32: "hertz",
+    40: "parts per million",
+    48: "radians per second",
+}
+"""The header's units of a fourth axis, which is of time or of frequencies, by their codes."""
+TIME_SERIES: Final = 2001
+"""What ``intent_code`` is where each voxel has a series of times."""
+DATASET: Final = "dataset.json"
+"""File of nnU-Net and of the Medical Segmentation Decathlon that names the channels of images."""
 
 
 def check(path: Path, raw: Any) -> None:  # noqa: ANN401
@@ -102,3 +117,47 @@ def tell_of_scaling(path: Path, header: Any) -> None:  # noqa: ANN401
     elif header.get_slope_inter()[0] is None and shifts:
         said = f"scl_slope is {slope:g}, so scl_inter {intercept:g} is not added"
         say(f"{path}: {said}; look whether values are right")
+
+
+def time(header: Any, shape: tuple[int, ...]) -> str:  # noqa: ANN401
+    """Return what the header says of a fourth axis that could be time; empty if it says nothing.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> header = nib.Nifti1Header()
+    >>> header.set_xyzt_units("mm", "sec")
+    >>> time(header, (5, 7, 3, 2)), time(header, (5, 7, 3))
+    ('pixdim[4] is 1, and xyzt_units says seconds', '')
+    """
+    if len(shape) == 4 and int(header["intent_code"]) == TIME_SERIES:
+        return f"intent_code is {TIME_SERIES} (time series)"
+    step, unit = float(header["pixdim"][4]), TIMES.get(int(header["xyzt_units"]) & 0x38)
+    if len(shape) != 4 or not ((unit and step) or step not in (0, 1)):
+        return ""
+    return f"pixdim[4] is {step:g}" + (f", and xyzt_units says {unit}" if unit else "")
+
+
+def channels_named(path: Path) -> int:
+    """Return how many channels the ``dataset.json`` names that lies beside an image or beside its folder; 0 if none.
+
+    The Decathlon has an image's channels in one file, and the header of such a file says that they are times.
+
+    Examples
+    --------
+    >>> Path("dataset.json").write_text('{"modality": {"0": "T2", "1": "ADC"}}')
+    37
+    >>> channels_named(Path("imagesTr/prostate_00.nii.gz")), channels_named(Path("heart.nii.gz"))
+    (2, 2)
+    """
+    folder = path.absolute().parent
+    for place in (folder / DATASET, folder.parent / DATASET):
+        raw = None
+        with suppress(InputError, OSError):  # what it is worth is for the reader of data sets to say
+            raw = read_json(place) if place.is_file() else None
+        told = (raw.get(key) for key in ("channel_names", "modality")) if isinstance(raw, dict) else ()
+        names = next((each for each in told if each is not None), None)
+        names = list(names.values()) if isinstance(names, dict) else names
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return len(names)
+    return 0

@@ -1,9 +1,8 @@
 """What to do with a folder that is no own folder: the command that reads it, or where its files belong."""
 
-import io
 import re
 from collections.abc import Iterator
-from contextlib import redirect_stderr, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -66,14 +65,18 @@ def taker(source: Path) -> str:
     """
     if not source.is_dir():
         return ""
-    with suppress(InputError, OSError), redirect_stderr(io.StringIO()):
+    with suppress(InputError, OSError):
         if told := command(source) or better(source):
             return told
-        if gathered.kinds(source) or gathered.find(source):
+        if gathered.kinds(source, _untold) or gathered.find(source, _untold):
             return f"'maskmixadv prepare folder {word(source)} CORPUS' takes images and annotations as they lie in it"
         if (told := on(source)).startswith("'maskmixadv prepare"):
             return told
     return ""
+
+
+def _untold(_: str) -> None:
+    """Take a line on what would be paired, which is for the command that pairs it."""
 
 
 def on(source: Path) -> str:

@@ -1,6 +1,6 @@
 """Images and annotations that lie side by side, in one folder or in one folder a case, and are told apart by words."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -50,11 +50,11 @@ class Gathered(NamedTuple):
     masks: dict[str, Path]
 
 
-def kinds(source: Path) -> Kinds | None:
+def kinds(source: Path, tell: Callable[[str], object] = say) -> Kinds | None:
     """Find the folders of images and annotations in a folder where they are called otherwise, as ``img`` and ``label``.
 
     Those of annotations have a word such as ``label`` or ``GroundTruth`` in their names. There must be one folder of
-    images, and one for each kind of annotation at most. A line on stderr says which is taken for which.
+    images, and one for each kind of annotation at most. `tell` is given a line that says which is taken for which.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def kinds(source: Path) -> Kinds | None:
     Kinds(images=PosixPath('Training_Input'), scribbles=None, masks=PosixPath('Training_GroundTruth'))
     """
     if predicted := [f"{path.name}/" for path in sorted(source.iterdir()) if _predicted(path)]:
-        say(f"{source}: passed over, as predictions were written into it: {listed(predicted, _SHOWN)}")
+        tell(f"{source}: passed over, as predictions were written into it: {listed(predicted, _SHOWN)}")
     inside = _inside(source)
     held = [path for path in inside if path.is_dir() and (_holds_images(path) or any(map(parts.are_in, _inside(path))))]
     scribbles, masks = ([path for path in held if words_of(path.name) & words] for words in (SCRIBBLES, MASKS))
@@ -83,7 +83,7 @@ def kinds(source: Path) -> Kinds | None:
         return None  # files of one name in train_images/ and test_labels/ are of two patients
     found = Kinds(images[0], *(each[0] if each else None for each in (scribbles, masks)))
     told = [f"{what} from {path.name}/" for what, path in zip(Kinds._fields, found, strict=True) if path is not None]
-    say(f"{source}: read are {', '.join(told)}")
+    tell(f"{source}: read are {', '.join(told)}")
     return found
 
 
@@ -91,19 +91,21 @@ def _holds_images(folder: Path) -> bool:
     return any(not path.is_dir() or series.holds_dicom(path) for path in _inside(folder))
 
 
-def find(source: Path) -> Gathered | None:
+def find(source: Path, tell: Callable[[str], object] = say) -> Gathered | None:
     """Find images and their annotations where they lie side by side.
 
     They lie in `source`, or in one folder a case in it. In a case's folder a file's name begins with the folder's, or
     is thought to; a folder's only image has the folder's name. Annotations are what has a word such as ``mask`` or
     ``seg`` in its name. They are paired by `maskmixadv.sources.layouts.naming.of_images`. Where a case's folder has one
-    annotation and several images, these are its channels, in the order of their names. Lines on stderr say what was
+    annotation and several images, these are its channels, in the order of their names. Lines say what was
     paired.
 
     Parameters
     ----------
     source
         A folder without ``images/``.
+    tell
+        Is given each line; they go to stderr.
 
     Returns
     -------
@@ -134,10 +136,10 @@ def find(source: Path) -> Gathered | None:
             raise InputError(f"{path}: {other} has this name too; names without suffix must be unique")
     if not images or not (masks or scribbles):
         return None
-    _tell_strange(source)
-    if (several := _channels(source, images, masks, scribbles)) is not None:
+    _tell_strange(source, tell)
+    if (several := _channels(source, images, masks, scribbles, tell)) is not None:
         return several
-    scribbles, masks = (naming.of_images(source, each, images) for each in (scribbles, masks))
+    scribbles, masks = (naming.of_images(source, each, images, tell) for each in (scribbles, masks))
     for name, path in (*scribbles.items(), *masks.items()):
         if name not in images:
             told = "no image has its name but for a word that all of its kind share"
@@ -159,7 +161,7 @@ def find(source: Path) -> Gathered | None:
     shared = [names for names in folders.values() if len(names) > 1]
     if shared:
         told = f"{counted(len(shared), 'folder')} with several images, such as {listed(shared[0], _SHOWN)}"
-        say(f"{source}: {told}: each counts as another patient; give --patient where they are of one")
+        tell(f"{source}: {told}: each counts as another patient; give --patient where they are of one")
     return Gathered({name: (path,) for name, path in images.items()}, scribbles, masks)
 
 
@@ -177,6 +179,25 @@ def _files(source: Path) -> Iterator[tuple[str, str, Path]]:
             yield (own if own.startswith(path.name) else f"{path.name}_{own}"), role, each
 
 
+def annotations(images: Sequence[Path]) -> list[Path]:
+    """Return those of a folder's images that are called as annotations of the others, as ``mask`` beside ``image``.
+
+    None are where all are called so, as in a folder of labels alone, nor in one that is called ``images`` or the like,
+    as that of nnU-Net is.
+
+    Examples
+    --------
+    >>> [path.name for path in annotations([Path("case1/case1_ct.nii.gz"), Path("case1/case1_seg.nii.gz")])]
+    ['case1_seg.nii.gz']
+    >>> annotations([Path("imagesTs/ct.nii.gz"), Path("imagesTs/seg.nii.gz")])
+    []
+    """
+    roles = ((path, image_files.stem(path).removeprefix(path.absolute().parent.name)) for path in images)
+    found = [path for path, role in roles if words_of(role) & (MASKS | SCRIBBLES)]
+    others = [path for path in images if path not in found]
+    return found if others and not others[0].absolute().parent.name.startswith("images") else []
+
+
 def _inside(folder: Path) -> list[Path]:
     """Return the images in a folder, and the folders in it, in the order of their names."""
     shown = [path for path in sorted(folder.iterdir()) if path.name[0] != "." and not _predicted(path)]
@@ -191,12 +212,12 @@ def _is_image(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() not in image_files.BESIDE and image_files.readable(path)
 
 
-def _tell_strange(source: Path) -> None:
+def _tell_strange(source: Path, tell: Callable[[str], object]) -> None:
     """Say which files are no images by their names, and none that may lie beside images either."""
     folders = [source, *(path for path in _inside(source) if path.is_dir())]
     files = (path for folder in folders for path in sorted(folder.iterdir()) if path.is_file())
     if odd := [str(path.relative_to(source)) for path in files if image_files.strange(path)]:
-        say(f"{source}: passed over, as they are no images: {listed(odd, _SHOWN)}")
+        tell(f"{source}: passed over, as they are no images: {listed(odd, _SHOWN)}")
 
 
 def _by_folder(source: Path, files: dict[str, Path]) -> dict[Path, list[str]]:
@@ -209,7 +230,11 @@ def _by_folder(source: Path, files: dict[str, Path]) -> dict[Path, list[str]]:
 
 
 def _channels(
-    source: Path, images: dict[str, Path], masks: dict[str, Path], scribbles: dict[str, Path]
+    source: Path,
+    images: dict[str, Path],
+    masks: dict[str, Path],
+    scribbles: dict[str, Path],
+    tell: Callable[[str], object],
 ) -> Gathered | None:
     """Return cases whose images are channels: each folder has several, and one annotation of each kind at most."""
     folders = _by_folder(source, images)
@@ -226,7 +251,7 @@ def _channels(
                 f"{folder}: has images {listed(found, _SHOWN)}, {first} has {listed(wanted, _SHOWN)}; allowed are the "
                 "same channels in each case"
             )
-    say(f"{source}: the images of each folder are taken as channels of one, in this order: {listed(wanted, _SHOWN)}")
+    tell(f"{source}: the images of each folder are taken as channels of one, in this order: {listed(wanted, _SHOWN)}")
     kinds = []
     for files, by_folder in zip((masks, scribbles), drawn, strict=True):
         if lost := [folder for folder in by_folder if folder not in folders]:

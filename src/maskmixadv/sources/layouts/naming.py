@@ -1,7 +1,7 @@
 """Whose annotation a file is, where all of a folder differ from their images' names in one way, as in ``a_mask``."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -65,7 +65,9 @@ def words_of(name: str) -> set[str]:
     return set(_WORDS.split(name.lower())) | set(_WORDS.split(_HUMPS.sub(" ", name).lower()))
 
 
-def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Path]) -> dict[str, Path]:
+def of_images(
+    folder: Path, labels: Mapping[str, Path], images: Mapping[str, Path], tell: Callable[[str], object] = say
+) -> dict[str, Path]:
     """Return annotations by the names of their images, which may differ from their own in one way for all of a folder.
 
     Where any has an image's own name, nothing is changed. Else all must have the name of an image but for a beginning
@@ -79,6 +81,8 @@ def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Pat
         Where the annotations lie.
     labels, images
         Files by their names without suffix.
+    tell
+        Is given the line; it goes to stderr.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def of_images(folder: Path, labels: Mapping[str, Path], images: Mapping[str, Pat
     (way,) = ways
     both = ((labels[name], images[image]) for name, image in sorted(way.items()))
     pairs = [f"{_shown(folder, one)} of {_shown(folder, other)}" for one, other in both]
-    say(f"{folder}: paired by what names have in common: {listed(pairs, _SHOWN)}")
+    tell(f"{folder}: paired by what names have in common: {listed(pairs, _SHOWN)}")
     return {image: labels[name] for name, image in way.items()}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from maskmixadv.errors import InputError, counted
+from maskmixadv.errors import InputError, counted, listed, nearest
 from maskmixadv.formats import image_files, series
 from maskmixadv.formats.volume import Volume
 from maskmixadv.sources.classes import BACKGROUND, whole
@@ -82,7 +82,7 @@ def unused(folders: Iterable[Path], classes: Sequence[str]) -> tuple[list[str], 
         inside = by_class(folder)
         strange |= dict.fromkeys(image_files.stem(path) for key, path in inside.items() if key not in known)
         lacking = [name for key, name in known.items() if key not in inside and name != classes[0]]
-        missing += [f"{folder.name} ({', '.join(lacking)})"] if lacking else []
+        missing += [f"{folder.name} ({listed(lacking)})"] if lacking else []
     return sorted(strange), missing
 
 
@@ -140,5 +140,6 @@ def read(
             raise InputError(f"{path}: {told}; take one out of the other")
         found[inside], taken[inside], owners[places[key]] = places[key], True, path.name
     if found is None:
-        raise InputError(f"{folder}: no file in it is of a class, allowed are {', '.join(classes)}; rename them")
+        there = next(iter(by_class(folder)), "")
+        raise InputError(f"{folder}: no file in it is of a class, allowed are {nearest(there, classes)}; rename them")
     return found
