@@ -179,6 +179,7 @@ def test_a_run_that_was_killed_is_begun_anew_and_that_is_said(corpus: Path) -> N
     assert (ends["a"].code, ends[""].line) == (0, "a was stopped before it was saved: begun anew")
 
 
+@pytest.mark.slow
 def test_fewer_runs_at_a_time_where_memory_holds_no_more(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = Going.__init__
 
@@ -251,6 +252,7 @@ def test_a_process_that_dies_ends_its_runs(corpus: Path, monkeypatch: pytest.Mon
     assert all(outcome.code for outcome in failed.values())
 
 
+@pytest.mark.slow
 def test_closing_saves_what_is_in_training(corpus: Path) -> None:
     together = Together(["cpu"], 2)
     long = job(corpus, "long", steps=100_000)

@@ -195,6 +195,7 @@ def test_25_a_bad_file_costs_no_other(folder: Path, trained: Path, tmp_path: Pat
 # The studio.
 
 
+@pytest.mark.slow
 def test_13_the_second_studio_is_told_of_the_first(tmp_path: Path) -> None:
     own.write(tmp_path / "folder" / "images" / "a.nii.gz", np.arange(3 * 64 * 64, dtype=np.int16).reshape(3, 64, 64))
     words = [sys.executable, "-m", "maskmixadv", "studio", str(tmp_path / "folder")]

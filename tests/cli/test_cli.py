@@ -316,7 +316,7 @@ def test_a_name_that_is_no_text_is_refused_before_a_run_begins(trained: Path, tm
     assert b"printable characters" in check.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_signs_that_a_terminal_lacks_end_no_command(trained: Path, encoding: str) -> None:
     for words in (["check", str(trained / "corpus")], ["train", "--help"]):
         done = called(*words, PYTHONIOENCODING=encoding)

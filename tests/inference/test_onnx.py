@@ -370,6 +370,7 @@ def test_the_scripts_labels_carry_geometry_alone(made: Path, tmp_path: Path) -> 
     assert own.PATIENT not in gzip.decompress((tmp_path / "out" / path.name).read_bytes())
 
 
+@pytest.mark.slow
 def test_the_scripts_labels_land_on_nothing_of_others(made: Path, tmp_path: Path) -> None:
     path, out = files(made, tmp_path / "in")[0], tmp_path / "out"
     image = path.read_bytes()

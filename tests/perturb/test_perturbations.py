@@ -23,6 +23,7 @@ def test_names_that_are_none() -> None:
         load("no-such")
 
 
+@pytest.mark.slow
 def test_a_perturbation_is_loaded_alone() -> None:
     """Who trains with masks does not wait for maximum flows of SciPy."""
     modules = ["collage", "comixup", "graphcut", "noise", "puzzlemix", "vat"]

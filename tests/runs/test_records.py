@@ -82,6 +82,7 @@ def test_a_record_that_can_t_be_is_refused(change: dict[str, object], words: str
         corpus_record(PriorFrom, {**right, **change}, "x")
 
 
+@pytest.mark.slow
 def test_the_command_line_is_recorded_whatever_else_runs(tmp_path: Path) -> None:
     tiny.corpus(tmp_path / "corpus")
     words = ["train", str(tmp_path / "corpus"), "--out", str(tmp_path / "run"), "--preset", "cpu", "--steps", "1"]

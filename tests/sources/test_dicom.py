@@ -540,6 +540,7 @@ def test_predict_writes_a_segmentation(tmp_path: Path, monkeypatch: pytest.Monke
     assert not seg.read(tmp_path / "none" / "b.dcm", series.read(tmp_path / "in" / "b"), tiny.CLASSES).any()
 
 
+@pytest.mark.slow
 def test_predict_says_first_that_labels_become_nifti(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -616,6 +617,7 @@ def test_multi_frame_files_of_one_series_are_a_case_each_where_they_lie_at_one_p
     np.testing.assert_array_equal(cases["1"].dense, image_files.header(source / "1.dcm").radiological(0).seen(organ))
 
 
+@pytest.mark.slow
 def test_predict_gives_a_multi_frame_file_the_masks_of_its_classic_series(tmp_path: Path, trained: Path) -> None:
     """A file that is named, one in a folder of files, and one that is alone in a folder."""
     image, _, _ = tiny.volume()

@@ -32,6 +32,7 @@ def states(source: Path) -> list[str]:
     return sorted(path.name for path in (source / ".corpus").iterdir() if not path.name.startswith(".lock"))
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_make_it_once(tmp_path: Path) -> None:
     source = own.folder(tmp_path / "src", scribbled=12)
     command = [sys.executable, "-c", OPEN, str(source)]

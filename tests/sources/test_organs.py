@@ -149,6 +149,7 @@ def kidneys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", quick(methods.ALL, "walk-teacher"))
+@pytest.mark.slow
 def test_every_method_learns_kidneys(kidneys: Path, tmp_path: Path, name: str) -> None:
     method = methods.ALL[name]()
     prior = kidneys / "prior" if method.wants_prior else None
@@ -161,6 +162,7 @@ def test_every_method_learns_kidneys(kidneys: Path, tmp_path: Path, name: str) -
         assert all(np.isfinite(float(cell)) for cell in row.values() if cell)
 
 
+@pytest.mark.slow
 def test_kidneys_are_scored_and_segmented(kidneys: Path, tmp_path: Path) -> None:
     learnt = begin(kidneys / "corpus", tmp_path / "run", method=methods.ALL["pce"](), schedule=SHORT)
     assert fit(learnt)

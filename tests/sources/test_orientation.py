@@ -162,6 +162,7 @@ def test_prepare_and_check_say_what_is_assumed(tmp_path: Path, capsys: pytest.Ca
         assert line in told
 
 
+@pytest.mark.slow
 def test_real_scans_have_one_view(mscmr_source: Path, tmp_path: Path) -> None:
     """MSCMR's files store their axes in two ways; the network sees the patients' feet below in all of them."""
     for path in sorted((mscmr_source / "train").rglob("*.nii.gz")):

@@ -149,7 +149,7 @@ def test_a_smaller_gap_brings_the_backgrounds_stroke_nearer(closed: bool) -> Non
     assert 2 * means[0] < means[2] < means[3] / 1.4  # a round loop about a square keeps away from its sides
 
 
-@pytest.mark.parametrize("gap", [0.1, 0.3])
+@pytest.mark.parametrize("gap", [pytest.param(0.1, marks=pytest.mark.slow), 0.3])
 def test_a_near_loop_still_has_the_organ_in_its_hull(gap: float, hearts: np.ndarray) -> None:
     padded = np.pad(hearts, ((0, 0), (6, 6), (6, 6)))
     for seed in range(5):
@@ -378,6 +378,7 @@ def test_help_explains_every_field(kind: str, capsys: pytest.CaptureFixture[str]
         assert option in told
 
 
+@pytest.mark.slow
 def test_real_masks(acdc_source: Path, tmp_path: Path) -> None:
     source = next(acdc_source.rglob("patient001_frame01.h5"))
     (tmp_path / "src").mkdir()

@@ -1,6 +1,7 @@
 """Each stroke has a pixel on the network's grid, wherever there is room for it."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +115,7 @@ def test_a_canvas_is_cut_in_the_middle_unless_that_loses_strokes(drawn: np.ndarr
         assert len(held.rows) == len(strokes.rows)
 
 
+@pytest.mark.slow
 def test_many_dots_are_settled_quickly() -> None:
     """Noise of dots where a pixel has room for one: thousands of lost strokes."""
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from maskmixadv.formats import nifti
 from studio_page import Studio
 from studio_server import TOKEN, predict, serving
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 DOWN = "m.penDown(5, 5) && m.penTo(20, 5)"
 FASTER = "(() => { const set = setInterval; window.setInterval = (act, every) => set(act, every / 50); })()"
 

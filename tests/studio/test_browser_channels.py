@@ -12,7 +12,7 @@ import studio_page as sp
 import tiny
 from studio_page import Studio
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 PURPLE = (150, 60, 170)
 
 

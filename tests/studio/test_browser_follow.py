@@ -14,7 +14,7 @@ from maskmixadv.formats import nifti
 from studio_page import Studio
 from studio_server import TOKEN, client, predict, serving, strokes
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 DENSE = tiny.volume()[2]
 
 

@@ -9,7 +9,7 @@ import own
 import studio_page as sp
 from studio_page import Studio
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 Event = tuple[str, str, int, int, int]
 """Kind, pointer, its number, and where: column and row of the slice."""
 PEN: list[Event] = [("down", "pen", 1, 4, 4), ("move", "pen", 1, 10, 4), ("up", "pen", 1, 10, 4)]

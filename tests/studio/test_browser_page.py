@@ -16,7 +16,7 @@ from maskmixadv.formats import nifti
 from studio_page import Studio
 from studio_server import predict
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 DENSE = tiny.volume()[2]
 AXE = Axe()
 SCHEMES: dict[Literal["dark", "light"], list[str]] = {"dark": [], "light": ["color-contrast"]}

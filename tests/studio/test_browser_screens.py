@@ -11,7 +11,7 @@ import own
 import studio_page as sp
 from studio_page import Studio
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 MANY = "".join(f'[[class]]\nname = "structure of a long name {number}"\n' for number in range(4, 40))
 DEEP = 1000  # slices
 BOX = "(id) => document.getElementById(id).getBoundingClientRect().toJSON()"

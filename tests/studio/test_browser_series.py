@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from playwright.sync_api import Browser, expect
 from pydicom.dataset import FileDataset
 
@@ -12,7 +13,7 @@ from dicom_pictures import write_picture
 from dicoms import AXIAL, packed, write_series
 from studio_page import Studio
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 
 
 HAND = (tiny.volume()[0][0] * 900).astype(np.uint16)

@@ -11,7 +11,7 @@ import own
 import studio_page as sp
 from studio_page import Studio
 
-pytestmark = sp.NEEDS_CHROMIUM
+pytestmark = [sp.NEEDS_CHROMIUM, pytest.mark.slow]
 
 
 @pytest.fixture

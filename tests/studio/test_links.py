@@ -197,11 +197,10 @@ def test_without_links_nothing_is_refused(tmp_path: Path) -> None:
         product(WRITTEN, [True, False]),
         *(
             "studio.json True",
-            "classes.toml False",
             "images/new.nii.gz True",
             "masks True",
         ),
-        *(".corpus True", ".studio/001/order.json True", "predictions/001/s0.npz False"),
+        *(".studio/001/order.json True", "predictions/001/s0.npz False"),
         "export/model-001/model.onnx False",
         *("corrected/s0.nii.gz True", "cases.json True"),
         name=lambda case: f"{case[0]} {case[1]}",

@@ -74,7 +74,7 @@ def work(page: httpx.Client) -> None:
 WHAT = ("scribble", "prediction", "disagreement", "mask?of=given")
 
 
-@pytest.mark.parametrize("anew", [False, True], ids=["open", "restarted"])
+@pytest.mark.parametrize("anew", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["open", "restarted"])
 def test_labels_follow_an_image_that_is_saved_with_other_axes(folder: Path, anew: bool) -> None:
     shutil.copy(folder / "predictions" / "001" / "s0.nii.gz", folder / "masks" / "s0.nii.gz")
     with client(folder) as page:
@@ -225,7 +225,7 @@ def judge(page: httpx.Client, name: str = "s0") -> None:
 HELD = {"0": "accepted"}, [0, 1]
 
 
-@pytest.mark.parametrize("anew", [False, True], ids=["open", "restarted"])
+@pytest.mark.parametrize("anew", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["open", "restarted"])
 def test_verdicts_follow_an_image_that_is_saved_with_other_axes(folder: Path, anew: bool) -> None:
     (folder / "predictions" / "001" / "s0.nii.gz").unlink()
     like: Any = nib.load(folder / "images" / "s0.nii.gz")

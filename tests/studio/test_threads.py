@@ -100,7 +100,7 @@ def test_torch_is_asked_and_told_where_nothing_else_is_said(monkeypatch: pytest.
     assert used == [3]
 
 
-@pytest.mark.parametrize(("said", "kept"), [(None, "1"), ("2", "2")])
+@pytest.mark.parametrize(("said", "kept"), [pytest.param(None, "1", marks=pytest.mark.slow), ("2", "2")])
 def test_the_studio_and_its_trainings_leave_linear_algebra_one_thread(
     said: str | None, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,7 @@ def test_the_second_server_is_told_the_port_of_the_first(folder: Path, capsys: p
         assert re.search(rf"in use by process {server.pid} on .*, port {port}; ", said)
 
 
+@pytest.mark.slow
 def test_a_restarted_server_has_the_address_of_the_one_before(folder: Path) -> None:
     with started(folder) as (_, first):
         pass

@@ -189,7 +189,11 @@ def test_a_teacher_s_method_learns_from_bare_slices(method: Method) -> None:
     assert not equal(*ends)
 
 
-@pytest.mark.parametrize("method", [WalkTeacher(), MeanTeacher()], ids=lambda method: type(method).__name__)
+@pytest.mark.parametrize(
+    "method",
+    [WalkTeacher(), pytest.param(MeanTeacher(), marks=pytest.mark.slow)],
+    ids=lambda method: type(method).__name__,
+)
 def test_steps_are_recorded_as_they_are_written(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
     tape.on_a_cpu(monkeypatch)
     schedule = dataclasses.replace(SCHEDULE, steps=2 * WARM + 4, batch=2)
