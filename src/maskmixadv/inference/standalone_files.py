@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
-from maskmixadv.formats.details.jpeg_scans import lacking, with_more
+from maskmixadv.formats.details.jpeg_scans import lacking, unlike, with_more
 
 SUFFIXES = (".nii.gz", ".nii")
 PICTURES = {".png": "PNG", ".jpeg": "JPEG", ".jpg": "JPEG", ".tiff": "TIFF", ".tif": "TIFF"}
@@ -269,6 +269,8 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> Stored:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     wanted = PICTURES[ending(path)]
+    if wanted == "JPEG" and (kind := unlike(path.read_bytes())):
+        raise ValueError(f"{kind}, allowed is one of 8 bits, with loss; save it as PNG or TIFF")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # Pillow's, of fields that are damaged
         try:
