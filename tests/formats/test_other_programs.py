@@ -271,6 +271,11 @@ def test_overlays_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ({"BurnedInAnnotation": "NO"}, ""),
         ({"VOILUTSequence": [Dataset()]}, "VOILUTSequence, by which viewers show other brightness, is not used"),
         ({"VOILUTSequence": []}, ""),
+        (
+            {"PixelIntensityRelationship": "LOG"},
+            "PixelIntensityRelationship says that pixels are logarithms of a beam's intensity; they are taken as",
+        ),
+        ({"PixelIntensityRelationship": "LIN"}, ""),
         ({"NumberOfSlices": 7}, "NumberOfSlices is 7, and 5 are there; look whether some lack"),
         ({"NumberOfSlices": 5}, ""),
         ({"KVP": (80, 140)}, "KVP is 80, 140 in its slices; they are taken for one volume"),
