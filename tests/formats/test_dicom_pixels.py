@@ -211,3 +211,17 @@ def test_windows_and_overlays_change_nothing_and_are_not_spoken_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert stated(tmp_path / "s", attributes(WindowCenter=40, WindowWidth=80), capsys) == ""
+
+
+@pytest.mark.parametrize(("name", "kind"), [("FloatPixelData", "f4"), ("DoubleFloatPixelData", "f8")])
+def test_pixels_that_are_no_whole_numbers_are_read(tmp_path: Path, name: str, kind: str) -> None:
+    """They were refused as they lack BitsStored, which DICOM has of whole numbers alone."""
+    stored = ARRAY.astype(kind) / 7
+
+    def change(number: int, one: FileDataset) -> None:
+        for gone in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+            delattr(one, gone)
+        one.BitsAllocated = stored.dtype.itemsize * 8
+        setattr(one, name, stored[number].tobytes())
+
+    np.testing.assert_allclose(read(tmp_path / "s", change), stored, rtol=1e-6)

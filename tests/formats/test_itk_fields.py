@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import image_files, itk
@@ -172,3 +173,55 @@ def test_an_axis_of_a_space_with_time_is_time(tmp_path: Path, space: str) -> Non
     with pytest.raises(InputError, match=rf"space: {space}: has 2 volumes \(fourth axis\) that are times"):
         image_files.read(path)
     assert itk.read_volumes(path)[1] == f"space: {space}"
+
+
+IN_SPACE = "space directions: (1,0.1,0) (-0.1,1,0) (0,0,3)\nspace origin: (1,2,5)\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        (f"space: scanner-xyz\n{IN_SPACE}", "space: scanner-xyz"),
+        (f"space: 3D-left-handed\n{IN_SPACE}", "space: 3d-left-handed"),
+        (f"space dimension: 3\n{IN_SPACE}", "space dimension: 3"),
+        ("spacings: 1 1 3\n", "spacings: 1.0 1.0 3.0"),
+        ("spacings: 1 1 3\naxis mins: 5 6 7\n", "axis mins: 5.0 6.0 7.0"),
+        ("", "kinds: domain domain domain"),
+    ],
+)
+def test_labels_say_the_space_of_their_image(tmp_path: Path, fields: str, kept: str) -> None:
+    """They said the patient's, in which other programs turn them round, and the image they do not."""
+    image = nrrd(tmp_path / "a.nrrd", fields)
+    labels = tmp_path / "LABELS.NRRD"
+    image_files.write_labels(labels, np.ones((3, 4, 5), np.uint8), image_files.read(image))
+    head = labels.read_bytes().partition(b"\n\n")[0].decode().splitlines()
+    assert kept in head
+    assert "space: left-posterior-superior" not in head
+    labels = labels.rename(tmp_path / "labels.nrrd")
+    ours, theirs = (SimpleITK.ReadImage(str(path)) for path in (image, labels))
+    for ask in ("GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(ours, ask)() == pytest.approx(getattr(theirs, ask)())
+    assert image_files.read_labels(labels).geometry == image_files.read(image).geometry
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("dimension: 2\nsizes: 5 4\nspace: LPS\nspace directions: (1,0,0) (0,1,0)", "has 2 axes in a space of 3, "),
+        (
+            "dimension: 4\nsizes: 5 4 3 2\nspace: LPS\nspace directions: (1,0,0) (0,1,0) (0,0,1) none",
+            "space directions has 'none' for 1 of 4 axes, .* write 'kinds: domain domain domain list' for channels",
+        ),
+        (
+            f"dimension: 3\nsizes: 5 4 3\n{PLACED}kinds: domain domain list",
+            "2 of its 3 axes lie in a space of 3, allowed are 3; mend kinds",
+        ),
+    ],
+)
+def test_a_space_of_other_axes_is_refused_by_name(tmp_path: Path, fields: str, told: str) -> None:
+    """ITK's words were shown, with a place in its memory."""
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(f"NRRD0004\ntype: uint8\nencoding: raw\n{fields}\n\n".encode() + bytes(120))
+    for ask in (image_files.read, image_files.header):
+        with pytest.raises(InputError, match=rf"a\.nrrd: {told}"):
+            ask(path)

@@ -271,6 +271,11 @@ def test_overlays_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ({"BurnedInAnnotation": "NO"}, ""),
         ({"VOILUTSequence": [Dataset()]}, "VOILUTSequence, by which viewers show other brightness, is not used"),
         ({"VOILUTSequence": []}, ""),
+        (
+            {"PixelIntensityRelationship": "LOG"},
+            "PixelIntensityRelationship says that pixels are logarithms of a beam's intensity; they are taken as",
+        ),
+        ({"PixelIntensityRelationship": "LIN"}, ""),
         ({"NumberOfSlices": 7}, "NumberOfSlices is 7, and 5 are there; look whether some lack"),
         ({"NumberOfSlices": 5}, ""),
         ({"KVP": (80, 140)}, "KVP is 80, 140 in its slices; they are taken for one volume"),
@@ -334,6 +339,47 @@ def test_other_numbers_of_pages_than_fields_say_are_told(tmp_path: Path, fields:
     tifffile.imwrite(path, stack, photometric="minisblack", description=fields, metadata=None)
     assert image_files.read(path).notes == ((told,) if told else ())
     if told:
+        with pytest.raises(InputError, match=f"labels of which {told[:20]}"):
+            image_files.read_labels(path)
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, ""), (2, "1 more picture lies"), (3, "2 more pictures lie")])
+def test_pictures_behind_the_first_one_of_a_jpeg_are_told(tmp_path: Path, count: int, told: str) -> None:
+    """The second view of a stereoscopic camera was left out, without a word."""
+    page = Image.fromarray(NOISE[..., 0])
+    page.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[page] * (count - 1))
+    left = "is left out" if count == 2 else "are left out"
+    said = (f"{told} behind the first one, and {left}",) if told else ()
+    assert image_files.read(tmp_path / "a.jpg").notes == said
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "told"),
+    [(0xC1, 12, "a JPEG of 12 bits a value"), (0xC3, 8, "a lossless JPEG"), (0xF7, 8, "a lossless JPEG"),
+     (0xC5, 8, "a hierarchical JPEG")],
+)  # fmt: skip
+def test_kinds_of_jpeg_that_are_not_read_are_named(tmp_path: Path, marker: int, bits: int, told: str) -> None:
+    """They were refused as no image, or as damaged."""
+    Image.fromarray(NOISE[..., 0]).save(path := tmp_path / "a.jpg")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\xff\xc0")
+    content[at + 1], content[at + 4] = marker, bits
+    path.write_bytes(content)
+    for ask in (image_files.read, image_files.declared):
+        with pytest.raises(InputError, match=rf"a\.jpg: {told}, allowed is one of 8 bits, with loss; save it as PNG"):
+            ask(path)
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_a_page_that_may_be_a_smaller_version_is_told(tmp_path: Path, flagged: bool) -> None:
+    """A second picture of half the size was passed over, without a word."""
+    path, page = tmp_path / "a.tif", np.ones((8, 12), np.uint8)
+    with tifffile.TiffWriter(path) as file:
+        file.write(page, metadata=None)
+        file.write(page[::2, ::2], metadata=None, subfiletype=int(flagged))
+    told = "1 of 2 pages are left out, as they may be smaller versions, which they do not say"
+    assert image_files.read(path).notes == (() if flagged else (told,))
+    if not flagged:
         with pytest.raises(InputError, match=f"labels of which {told[:20]}"):
             image_files.read_labels(path)
 

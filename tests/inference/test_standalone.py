@@ -472,6 +472,10 @@ def test_channels_have_the_programs_masks(channels: Path, script: Script, notes:
     files += [tmp_path / "in" / name for name in ("four.nii.gz", "alone_0000.nii.gz")]
     for path in files[-2:]:
         nib.save(four, path)
+    four.header.set_xyzt_units("mm", "sec")  # as the Decathlon has it
+    nib.save(four, tmp_path / "in" / "task.nii.gz")
+    files.append(tmp_path / "in" / "task.nii.gz")
+    (tmp_path / "dataset.json").write_text('{"modality": {"0": "T2", "1": "ADC"}}')
     damaged, padded = voxels(), np.where(voxels() < 300, -9999, voxels())
     shifted = AFFINE + np.outer([1, 0, 0, 0], [0, 0, 0, 1])
     for name, array, place in (("x_0001", padded, shifted), ("é_0000", damaged, AFFINE)):
@@ -490,7 +494,7 @@ def test_channels_have_the_programs_masks(channels: Path, script: Script, notes:
     assert ["channel 'T2': " in line for line in notes if "padding" in line] == [True]
     assert sum("of a voxel; it is taken" in line for line in notes) == 1
     own, alone = masks(tmp_path / "own"), masks(tmp_path / "out")
-    assert set(own) == set(alone) == {"x.nii.gz", "é.nii.gz", "four.nii.gz", "alone_0000.nii.gz"}
+    assert set(own) == set(alone) == {"x.nii.gz", "é.nii.gz", "four.nii.gz", "alone_0000.nii.gz", "task.nii.gz"}
     for name in own:
         assert (own[name] == alone[name]).mean() >= 0.999
 

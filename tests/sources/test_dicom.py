@@ -137,6 +137,93 @@ def test_a_segmentation_comes_back_from_where_it_went(tmp_path: Path) -> None:
     np.testing.assert_allclose(image.affine @ [3, 6, 3, 1], [*(lps * [-1, -1, 1]), 1], atol=1e-4)
 
 
+@pytest.mark.parametrize("said", [None, "ISO_IR 100"])
+@pytest.mark.parametrize("name", ["Höhle", "左心室", "x" * 70])
+def test_a_segment_is_called_as_its_class_is(tmp_path: Path, said: str | None, name: str) -> None:
+    """Characters that the image's character set lacks became question marks, and long names were cut."""
+
+    def change(_: int, one: FileDataset) -> None:
+        if said:
+            one.SpecificCharacterSet, one.PatientName = said, "Müller^J"
+
+    written = write_series(tmp_path / "s", pixels(), change=change)
+    labels, names = np.ones((5, 7, 4), np.uint8), ("background", name)
+    write_seg(tmp_path / "seg.dcm", written, labels, names)
+    np.testing.assert_array_equal(seg.read(tmp_path / "seg.dcm", series.read(written), names), labels)
+    made = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert (made.PatientName, made.SegmentSequence[0].SegmentLabel) == ("Müller^J" if said else "A^B", name[:64])
+    fits = name.isascii() or (said is not None and name == "Höhle")
+    assert made.get("SpecificCharacterSet") == (said if fits else "ISO_IR 192")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("a\\b",), "has a backslash, by which DICOM parts"),
+        (("x" * 64 + "1", "x" * 64 + "2"), "begin with the same 64"),
+    ],
+)
+def test_a_class_that_no_segment_can_be_called_is_refused(tmp_path: Path, names: tuple[str, ...], told: str) -> None:
+    written = write_series(tmp_path / "s", pixels())
+    with pytest.raises(InputError, match=rf"seg\.dcm: no SEG can be made of its series \(class '.*{told}"):
+        write_seg(tmp_path / "seg.dcm", written, np.ones((5, 7, 4), np.uint8), ("background", *names))
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("said", "patient"),
+    [("", "A^B"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"), ("ISO_IR_100", "Müller"), ("GB18030", "王^小东")],
+)
+def test_series_of_any_character_set_get_a_segmentation(tmp_path: Path, said: Any, patient: str) -> None:
+    """Those that name several sets, as Japanese ones do, or an empty one, got NIfTI."""
+
+    def change(_: int, one: FileDataset) -> None:
+        one.SpecificCharacterSet, one.PatientName = said, patient
+
+    written = write_series(tmp_path / "s", pixels(), change=change)
+    image, labels = series.read(written), np.ones((5, 7, 4), np.uint8)
+    for name in ("LV", "左心室"):
+        image.geometry.write_labels(tmp_path / "seg.dcm", labels, ("background", name))
+        made = pydicom.dcmread(tmp_path / "seg.dcm")
+        assert (made.PatientName, made.SegmentSequence[0].SegmentLabel) == (patient, name)
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_a_segmentation_of_another_frame_of_reference_is_told(
+    tmp_path: Path, lacking: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without one its slices say where it lies; highdicom's words were that None is no coordinate system."""
+    written = write_series(tmp_path / "s", pixels())
+    labels = np.zeros((5, 7, 4), np.uint8)
+    labels[1, 2:5, 1:3], labels[3, 0, 0] = 1, 2
+    write_seg(tmp_path / "seg.dcm", written, labels, ("background", "organ", "lesion"))
+    made = pydicom.dcmread(tmp_path / "seg.dcm")
+    made.FrameOfReferenceUID = None if lacking else "1.2.3"
+    made.save_as(tmp_path / "seg.dcm")
+    capsys.readouterr()
+    found = seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "organ", "lesion"))
+    np.testing.assert_array_equal(found, labels)
+    told = f"{tmp_path / 'seg.dcm'}: its FrameOfReferenceUID is 1.2.3, that of its series "
+    assert capsys.readouterr().err.startswith(told) is not lacking
+
+
+def test_segments_of_one_name_are_one_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was not said, and where they overlap, segment 'organ' overlapped 'organ'."""
+    organ, lesion = boxes()
+    written = write_series(tmp_path / "s", pixels())
+    described = [seg._described(hd, number, name) for number, name in ((1, "organ"), (2, "Organ"))]
+    masks = np.stack([organ, lesion], axis=-1).astype(np.uint8)
+    made = hd.seg.Segmentation(
+        headers_of(written), masks, "BINARY", described, hd.UID(), 9, hd.UID(), 1, "x", "x", "1", "1"
+    )
+    made.save_as(tmp_path / "seg.dcm")
+    found = seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "organ"))
+    np.testing.assert_array_equal(found, organ | lesion)
+    said = "segments whose names are one, or differ in spelling alone, are one class: organ"
+    assert capsys.readouterr().err == f"{tmp_path / 'seg.dcm'}: {said}\n"
+
+
 def test_a_segmentation_takes_over_no_texts(tmp_path: Path) -> None:
     """It names the patient, as DICOM demands of every file; what else was written into the images stays there."""
     told = "seen by Dr. Mustermann"

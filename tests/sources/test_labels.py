@@ -594,3 +594,18 @@ def test_what_holds_for_one_channel_is_told_of_that_channel(tmp_path: Path) -> N
         for path, picture in zip(files, (first, second, opaque), strict=True):
             picture.save(path)
         assert several.read(files).notes == (said,)
+
+
+def test_layers_of_one_class_may_overlap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They were refused, as if a voxel had two classes."""
+    layers = np.zeros((3, 4, 5, 2), np.uint8)
+    layers[1, 1:3, :, 0], layers[1, 2:, :, 1] = 1, 1
+    image = SimpleITK.GetImageFromArray(layers, isVector=True)
+    for number, name in enumerate(("organ", "Organ")):
+        for field, value in (("Name", name), ("LabelValue", "1"), ("Layer", str(number))):
+            image.SetMetaData(f"Segment{number}_{field}", value)
+    SimpleITK.WriteImage(image, path := tmp_path / "a.seg.nrrd")
+    found = segments.read(path, ("background", "organ"), around=0)
+    assert found is not None
+    np.testing.assert_array_equal(found[1], layers.max(-1))
+    assert "are one class: organ\n" in capsys.readouterr().err

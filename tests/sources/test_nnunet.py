@@ -12,6 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 import own
 import tiny
@@ -272,6 +273,27 @@ def test_a_case_left_without_annotation_stays_out(tmp_path: Path, capsys: pytest
     assert export(corpus, tmp_path / "out") == 2
     assert f"{corpus.root}: 1 case has no annotation, and is not written\n" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out" / "labelsTr").iterdir()].count("p1.nii.gz") == 0
+
+
+def test_a_fold_without_a_case_to_validate_on_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """nnU-Net stops with NumPy's words that 'a' cannot be empty."""
+    cases = [tiny.case("p0"), tiny.case("p1", 1, scribble=None, dense=None), tiny.case("p2", 2)]
+    folds = {"paper": [Split(("p0",), ("p2",), ()), Split(("p0", "p2"), ("p1",), ()), Split(("p2",), (), ())]}
+    corpus = Corpus.write(tmp_path / "c", cases, name="c", classes=tiny.CLASSES, folds=folds)
+    export(corpus, tmp_path / "out")
+    said = "folds 1, 2 of 'paper' have no annotated case to validate on, at which nnU-Net stops; draw in one, or give"
+    assert f"{corpus.root}: {said} nnU-Net the fold 'all'\n" in capsys.readouterr().err
+
+
+def test_axes_that_are_not_quite_at_right_angles_are_read_by_itk(tmp_path: Path) -> None:
+    """nnU-Net reads by ITK, which refused such a case."""
+    affine = np.diag([1.5, 1.5, 8.0, 1.0])
+    affine[0, 1] = 0.01
+    corpus = tiny.corpus(tmp_path / "c", [tiny.case(f"p{number}", number, affine=affine) for number in range(3)])
+    export(corpus, tmp_path / "out")
+    for path in (tmp_path / "out" / "imagesTr" / "p0_0000.nii.gz", tmp_path / "out" / "labelsTr" / "p0.nii.gz"):
+        np.testing.assert_allclose(SimpleITK.ReadImage(str(path)).GetSpacing(), (1.5, 1.5, 8.0), rtol=1e-4)
+        np.testing.assert_allclose(np.asarray(nifti.read(path).affine, float), affine, atol=1e-6)
 
 
 @pytest.mark.parametrize(("said", "told"), [(3, ""), (4, "4"), ("3", "'3'"), (None, "")])

@@ -22,6 +22,10 @@ GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 """Photometric interpretations that are read; with the first, the lowest value is shown white."""
 NEEDED: Final = ("BitsAllocated", "BitsStored", "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation")
 """What says how pixels are stored."""
+_WHOLE: Final = ("BitsStored", "PixelRepresentation")
+"""What says it of whole numbers alone."""
+FLOATS: Final = ("FloatPixelData", "DoubleFloatPixelData")
+"""Attributes of pixels that are no whole numbers."""
 COLOURS: Final = ("RGB", "PALETTE COLOR")
 """Photometric interpretations of pictures in colour; all others of these begin as `YBR`."""
 WORDS: Final = "OW"
@@ -44,7 +48,7 @@ LOSSY: Final = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 
 """Compressions that change values; others may, and LossyImageCompression says so."""
 STORED: Final = (
     *(*NEEDED, "HighBit", "PlanarConfiguration", "Rows", "Columns", "NumberOfFrames"),
-    *("PixelData", "FloatPixelData", "SOPClassUID"),
+    *("PixelData", *FLOATS, "SOPClassUID"),
 )
 """All that decoders look at."""
 WORD: Final = 2**16
@@ -390,7 +394,8 @@ def stored(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray
 
 def _decoded(path: Path, header: Any, shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:  # noqa: ANN401
     """Return stored numbers as they are, with the bits that do not belong to them."""
-    if missing := [name for name in NEEDED if not text(path, header, name)]:
+    unneeded = _WHOLE if any(name in header for name in FLOATS) else ()
+    if missing := [name for name in NEEDED if name not in unneeded and not text(path, header, name)]:
         raise InputError(f"{path}: {', '.join(missing)} missing or empty, so its pixels can't be read; export it again")
     _with_syntax(header)
     _must_be_decodable(path, header)

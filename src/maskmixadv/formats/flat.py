@@ -251,7 +251,7 @@ def _stored(path: Path) -> Stored:
             opacity = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
             tall = tiff_fields.taller(*_density(image.info))
             an_inch = _density(image.info)[0] if "dpi" in image.info else 0.0
-            more = tiff_fields.unused(an_inch, "a TIFF with a JSON file beside it")
+            more = (*tiff_fields.unused(an_inch, "a TIFF with a JSON file beside it"), *jpeg_whole.left_out(image))
             return Stored(palette, opacity, palette or mode not in (*_PLAIN, "LA", "La"), tall=tall, more=more)
     with _tiff(path) as file, reading(path, KIND):
         page: Any = file.series[0].keyframe
@@ -357,9 +357,10 @@ def _must_be_opaque(path: Path, low: float, high: float) -> None:
 @contextmanager
 def _picture(path: Path) -> Iterator[Image.Image]:
     """Open a picture of one of the formats that are read here; Pillow knows others that start programs."""
+    jpeg_whole.must_be_read(existing(path))
     with reading(path, KIND):
         try:
-            image = Image.open(existing(path), formats=OPENED)
+            image = Image.open(path, formats=OPENED)
         except Image.DecompressionBombError:
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise LargeError(f"{path}: too many pixels, allowed are up to {most}") from None

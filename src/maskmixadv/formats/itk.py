@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
-from maskmixadv.formats.details import itk_fields, metaimage, nrrd_bzip2
+from maskmixadv.formats.details import itk_fields, metaimage, nrrd_bzip2, nrrd_space
 from maskmixadv.formats.details.metaimage import MOST_TEXT
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import SPLIT, Declared, check_size, existing, in_one_line, reading
@@ -77,6 +77,8 @@ class ItkGeometry(Geometry):
     spaced, lies
         Whether the file says its spacing, and where it lies in the patient. ITK takes 1 mm and its own axes for what is
         not said.
+    space
+        The line of an NRRD header that says a space that is not the patient's, for labels; None: there is none.
 
     Examples
     --------
@@ -91,6 +93,7 @@ class ItkGeometry(Geometry):
     direction: tuple[float, ...]
     spaced: bool = True
     lies: bool = True
+    space: str | None = None
 
     @property
     def placed(self) -> bool:
@@ -109,6 +112,11 @@ class ItkGeometry(Geometry):
                 itk.WriteImage(image, str(low), useCompression=True)
             except RuntimeError as error:
                 raise cannot_write(path, RuntimeError(_last(error))) from None
+            if (
+                not self.lies and path.suffix.lower() in NRRD
+            ):  # ITK says the patient's space, and other programs turn it
+                grid = nrrd_space.Grid(self.space, self.spacing if self.spaced else None, self.origin)
+                low.write_bytes(nrrd_space.put(low.read_bytes(), grid))
 
 
 def fields(path: Path) -> tuple[dict[str, str], int]:
@@ -338,6 +346,8 @@ def _opened(path: Path) -> Iterator[tuple[apart.Reader, dict[str, Any]]]:
     """Give the reading process, and the file's header."""
     must_be_there("SimpleITK", extra="formats", what=f"{path}: {path.suffix}")
     existing(path)
+    if path.suffix.lower() in NRRD:
+        nrrd_space.check(path, _fields(path))
     with apart.reader() as reader:
         yield reader, reader.header(path, _kind(path), {"itk": str(path.absolute())})
 
@@ -407,7 +417,8 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
     spaced = any(name in said for name in SPACED) and _spacings_known(path, said.get("spacings", ""), min(len(size), 3))
     lies = said.get("space", "").lower() in SPACES if path.suffix.lower() in NRRD else spaced
     sizes, origin = (tuple(each * unit for each in lengths) for lengths in (spacing, origin))
-    place = ItkGeometry(sizes, origin, direction, spaced, lies)
+    space = nrrd_space.of(said, len(sizes)) if path.suffix.lower() in NRRD and not lies else None
+    place = ItkGeometry(sizes, origin, direction, spaced, lies, space)
     check_spacing(path, place.spacing, "spacing")
     if angle := tilt(_affine(place)):
         raise InputError(f"{path}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it")

@@ -1,6 +1,7 @@
 """DICOM segmentations (SEG), read and written by highdicom, which the extra ``dicom`` installs."""
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Final, cast
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from maskmixadv.errors import InputError, counted, nearest, say
+from maskmixadv.errors import InputError, counted, listed, nearest, say
 from maskmixadv.files import replaced
 from maskmixadv.formats import dicom_header, dicom_pixels
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
@@ -45,6 +46,13 @@ BACKGROUND: Final = ("125040", "DCM")
 NUMBERED: Final = "SegmentIdentificationSequence"
 SHARED: Final = ("PlaneOrientationSequence", "PixelMeasuresSequence")
 """Functional groups that a segmentation repeats of a multi-frame file."""
+LONGEST: Final = 64
+"""Characters of a segment's label; a longer name is its description."""
+CHARACTERS: Final = "SpecificCharacterSet"
+SINGLE: Final = ("ISO_IR ", "GB")
+"""How names of character sets begin that are said alone."""
+UNICODE: Final = "ISO_IR 192"
+"""Name of the character set that has all characters."""
 _ABOUT: Final = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 """Groups of attributes that describe patients, studies and staff."""
 
@@ -125,12 +133,16 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     """
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     _must_be_described(path, found)
-    grid = _grid(path, image)
+    grid = _grid(path, image) if found.get(FRAME) else None  # then its slices say where it lies
+    _tell_of_frame(path, found, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
     frames = getattr(image.geometry, "frames", ())
     _tell_of_others(path, found, slices)
     places = {folded(name): place for place, name in enumerate(classes) if place}
-    for number, name in _labels(path, found).items():
+    called = _labels(path, found)
+    if several := [name for name, count in Counter(map(folded, called.values())).items() if count > 1]:
+        say(f"{path}: segments whose names are one, or differ in spelling alone, are one class: {listed(several)}")
+    for number, name in called.items():
         place = places.get(folded(name))
         if place is None:
             raise InputError(f"{path}: segment {name!r} is no class, allowed are {nearest(name, classes[1:])}")
@@ -142,7 +154,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
             raise InputError(f"{path}: {said}; look whether slices of the series are missing")
         if mask.shape != labels.shape:
             raise InputError(f"{path}: has shape {mask.shape}, its series has {labels.shape}; export it anew")
-        if (others := labels[mask][labels[mask] > 0]).size:
+        if (others := labels[mask & (labels > 0) & (labels != place)]).size:
             said = f"segment {name!r} overlaps {classes[others[0]]!r}"
             raise InputError(f"{path}: {said}, allowed is one class a voxel; cut one out of the other")
         labels[mask] = place
@@ -189,6 +201,7 @@ def write(
     """
     made = _made(path, labels, headers, classes, thickness, frames)
     _forget(made, headers[0])
+    _spell(made, classes)
     with replaced(path) as place:
         made.save_as(place)
 
@@ -231,6 +244,7 @@ def _made(
 ) -> Any:  # noqa: ANN401
     hd = _highdicom(path)
     _must_be_identified(path, headers)
+    _must_be_labels(path, classes[1:])
     if frames and len(headers) > 1:
         said = f"its slices lie in {len(headers)} multi-frame files, allowed is one"
         raise InputError(f"{path}: no SEG can be made of its series ({said})")
@@ -270,14 +284,45 @@ def _must_be_identified(path: Path, headers: Sequence[Any]) -> None:
         raise InputError(f"{path}: no SEG can be made of its series (slices share one {UIDS[-1]}); mend its headers")
 
 
+def _must_be_labels(path: Path, classes: Sequence[str]) -> None:
+    """Check that segments can be called as the classes are."""
+    labels = [name[:LONGEST] for name in classes]
+    if odd := next((name for name in classes if "\\" in name), ""):
+        said = f"class {odd!r:.80} has a backslash, by which DICOM parts texts"
+        raise InputError(f"{path}: no SEG can be made of its series ({said}); rename it")
+    if twice := next((name for name in classes if labels.count(name[:LONGEST]) > 1), ""):
+        said = f"class {twice!r:.80} and another one begin with the same {LONGEST} characters, and labels have no more"
+        raise InputError(f"{path}: no SEG can be made of its series ({said}); rename it")
+
+
+def _spell(made: Any, classes: Sequence[str]) -> None:  # noqa: ANN401
+    """Say another character set than the image's where this one lacks characters of the classes' names."""
+    from pydicom.charset import convert_encodings
+
+    said = made.get(CHARACTERS)
+    known = convert_encodings(said) if said else ["ascii"]
+    for name in classes[1:]:
+        try:
+            name.encode(known[0])
+        except UnicodeEncodeError:
+            if CHARACTERS in made:
+                del made[CHARACTERS]  # the image's header has the same element
+            made.SpecificCharacterSet = UNICODE
+            return
+
+
 def _completed(header: Any, thickness: float) -> Any:  # noqa: ANN401
     """Return a header with each attribute that may be empty, and with others that anonymised files often lack."""
     values = {**dict.fromkeys(EMPTY, ""), "Modality": "OT", "SliceThickness": thickness}
     missing = {name: value for name, value in values.items() if header.get(name) in (None, "")}
-    if missing:
+    spelled = str(header.get(CHARACTERS) or "").startswith(SINGLE) if CHARACTERS in header else True
+    if missing or not spelled:
         header = copy.deepcopy(header)  # a shallow copy shares its attributes
-        for name, value in missing.items():
-            setattr(header, name, value)
+    if not spelled:  # highdicom refuses other ones, as of Japanese names, and those that are misspelled
+        header.decode()
+        header.SpecificCharacterSet = UNICODE
+    for name, value in missing.items():
+        setattr(header, name, value)
     return header
 
 
@@ -314,6 +359,15 @@ def _instances_in(series: Any) -> Iterable[Any]:  # noqa: ANN401
     return series.get("ReferencedInstanceSequence", ())
 
 
+def _tell_of_frame(path: Path, found: Any, image: Volume) -> None:  # noqa: ANN401
+    """Say where a segmentation lies in another frame of reference than its series: places in two do not compare."""
+    headers = getattr(image.geometry, "headers", ())
+    mine, other = (str(each.get(FRAME) or "") for each in (found, headers[0] if headers else {}))
+    if mine and other and mine != other:
+        said = f"its {FRAME} is {mine}, that of its series {other}"
+        say(f"{path}: {said}; it is laid on it by its places all the same, so look whether it fits")
+
+
 def _tell_of_others(path: Path, found: Any, slices: Sequence[str]) -> None:  # noqa: ANN401
     """Say how many slices become background that the file does not refer to, as nobody may have looked at them.
 
@@ -340,14 +394,23 @@ def _described(hd: Any, number: int, name: str) -> Any:  # noqa: ANN401
     from pydicom.sr.codedict import codes
 
     learning = cast("Any", codes).DCM.ArtificialIntelligence
-    return hd.seg.SegmentDescription(
+    described = hd.seg.SegmentDescription(
         segment_number=number,
-        segment_label=name[:64],
+        segment_label=name[:LONGEST],
         segmented_property_category=cast("Any", codes).SCT.AnatomicalStructure,
-        segmented_property_type=hd.sr.CodedConcept(f"class{number}", SCHEME, name[:64]),
+        segmented_property_type=hd.sr.CodedConcept(f"class{number}", SCHEME, name[:LONGEST]),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence("maskmixadv", learning, version("maskmixadv")),
     )
+    if len(name) > LONGEST:
+        described.SegmentDescription = name
+    return described
+
+
+def _name(segment: Any) -> str:  # noqa: ANN401
+    """Return what a segment is called: its label, or all of its name where the label is only its beginning."""
+    label, whole = str(segment.segment_label), str(segment.get("SegmentDescription") or "")
+    return whole if len(label) == LONGEST and whole.startswith(label) else label
 
 
 def _grid(path: Path, image: Volume) -> Any:  # noqa: ANN401
@@ -371,7 +434,7 @@ def _labels(path: Path, found: Any) -> dict[int, str]:  # noqa: ANN401
         described = {number: found.get_segment_description(number) for number in numbers if number}
         types = {number: each.segmented_property_type for number, each in described.items()}
         labels = {
-            number: str(each.segment_label)
+            number: _name(each)
             for number, each in described.items()
             if (types[number].value, types[number].scheme_designator) != BACKGROUND
         }

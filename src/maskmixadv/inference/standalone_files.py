@@ -5,6 +5,7 @@
 
 import gzip
 import io
+import json
 import re
 import struct
 import warnings
@@ -17,7 +18,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
-from maskmixadv.formats.details.jpeg_scans import lacking, with_more
+from maskmixadv.formats.details.jpeg_scans import lacking, unlike, with_more
 
 SUFFIXES = (".nii.gz", ".nii")
 PICTURES = {".png": "PNG", ".jpeg": "JPEG", ".jpg": "JPEG", ".tiff": "TIFF", ".tif": "TIFF"}
@@ -55,7 +56,10 @@ TILTED = 0.02
 """Which part of a voxel's volume may be lost as its axes are not at right angles."""
 APART, SHIFTED = 0.5, 0.05
 """Voxels by which the corners of one image's channels may lie apart, and from which on that is told."""
-TIMES = (8, 16, 24, 32, 40, 48)
+TIMES = {
+    8: "seconds", 16: "milliseconds", 24: "microseconds",
+    32: "hertz", 40: "parts per million", 48: "radians per second",
+}  # fmt: skip
 """A header's codes of units of time and of frequency."""
 TIME_SERIES = 2001
 """A header's intent where each voxel has a series of times."""
@@ -133,7 +137,7 @@ def load_nifti(path: Path) -> Stored:
         dtype, shape, start = header.get_data_dtype(), header.get_data_shape(), header.get_data_offset()
         if dtype.kind not in "biuf" or dtype.itemsize > 8:
             raise ValueError(f"voxels are of type {dtype}, allowed are numbers of up to 8 bytes{ELSE}")
-        space, count = axes_of(header)
+        space, count = axes_of(header, channels_named(path))
         end = start + dtype.itemsize * int(np.prod(shape, dtype=object))
         if min(shape) < 1 or end > path.stat().st_size * (DEFLATED if packed else 1):
             raise ValueError(f"declares {shape} voxels, which it does not hold")
@@ -146,11 +150,13 @@ def load_nifti(path: Path) -> Stored:
     array = np.asanyarray(voxels).reshape((*space, count)).T
     said = f"{behind:,} bytes follow the voxels that it declares, and are left out"
     slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    time = time_of(header)
+    named = f", as dataset.json names them; by {time} it would be time" if time else ""
     unused = header.get_slope_inter()[0] is None and bool(np.isfinite(inter)) and inter != 0
     notes = {
         f"scl_slope is {slope:g}, so scl_inter {inter:g} is not added; look whether values are right": unused,
         f"{said}; look whether dim and datatype are right": behind > SPARE,
-        f"the last axis, of {count}, is taken as channels": count > 1,
+        f"the last axis, of {count}, is taken as channels{named}": count > 1,
     }
     grid = grid_of(header, space)
     forms = {name: form_of(header, name) for name in forms_of(header)}
@@ -183,9 +189,10 @@ def header_of(stream: Any) -> Any:  # noqa: ANN401
     return kind.from_fileobj(io.BytesIO(head + stream.read(max(0, start - len(head)))))
 
 
-def axes_of(header: Any) -> tuple[tuple[int, ...], int]:  # noqa: ANN401
+def axes_of(header: Any, named: int) -> tuple[tuple[int, ...], int]:  # noqa: ANN401
     """Return the lengths along x, y, z, and the number of channels; ValueError where the header means something else.
 
+    An axis that could be time is channels where a ``dataset.json`` has `named` as many.
     Vectors lie along a fifth axis in NIfTI, and channels in practice along the fourth.
     """
     declared = tuple(map(int, header.get_data_shape()))
@@ -198,12 +205,37 @@ def axes_of(header: Any) -> tuple[tuple[int, ...], int]:  # noqa: ANN401
         shape = (*shape, 1)
     if len(shape) not in (3, 4) or shape[3:] > (MOST_CHANNELS,):
         raise ValueError(f"has {len(declared)} axes {declared}, allowed is a 3D volume, or up to 4 channels of one")
-    unit, step = int(header["xyzt_units"]) & 0x38, float(header["pixdim"][4])
-    timed = (unit in TIMES and step) or step not in (0, 1) or header["intent_code"] == TIME_SERIES
-    if len(declared) == 4 == len(shape) and timed:
-        told = f"pixdim[4] {step:g}, xyzt_units, intent_code {int(header['intent_code'])}"
-        raise ValueError(f"the fourth axis could be time ({told}), allowed are channels")
+    if len(shape) == 4 and (told := time_of(header)) and named != shape[3]:
+        raise ValueError(f"the fourth axis could be time ({told}), allowed are channels; 'maskmixadv split' parts it")
     return shape[:3], (*shape, 1)[3]
+
+
+def time_of(header: Any) -> str:  # noqa: ANN401
+    """Return what a header says of a fourth axis that could be time; empty if it says nothing, or has other axes."""
+    if int(header["dim"][0]) != 4:
+        return ""
+    if int(header["intent_code"]) == TIME_SERIES:
+        return f"intent_code is {TIME_SERIES} (time series)"
+    step, unit = float(header["pixdim"][4]), TIMES.get(int(header["xyzt_units"]) & 0x38)
+    if not ((unit and step) or step not in (0, 1)):
+        return ""
+    return f"pixdim[4] is {step:g}" + (f", and xyzt_units says {unit}" if unit else "")
+
+
+def channels_named(path: Path) -> int:
+    """Return how many channels the ``dataset.json`` names that lies beside an image or beside its folder; 0 if none."""
+    folder = path.absolute().parent
+    for place in (folder / "dataset.json", folder.parent / "dataset.json"):
+        try:
+            raw = json.loads(place.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        told = (raw.get(key) for key in ("channel_names", "modality")) if isinstance(raw, dict) else ()
+        names = next((each for each in told if each is not None), None)
+        names = list(names.values()) if isinstance(names, dict) else names
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return len(names)
+    return 0
 
 
 def grid_of(header: Any, shape: tuple[int, ...]) -> Grid:  # noqa: ANN401
@@ -269,6 +301,8 @@ def load_picture(path: Path, channels: list[dict[str, Any]]) -> Stored:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     wanted = PICTURES[ending(path)]
+    if wanted == "JPEG" and (kind := unlike(path.read_bytes())):
+        raise ValueError(f"{kind}, allowed is one of 8 bits, with loss; save it as PNG or TIFF")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # Pillow's, of fields that are damaged
         try:

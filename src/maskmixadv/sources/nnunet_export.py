@@ -67,11 +67,12 @@ def export(
     labels, channels = _names(corpus), _channels(corpus)
     scheme = scheme or next(iter(corpus.folds))
     corpus.split(scheme, 1)
+    splits = _splits(corpus, scheme)
     drawn = [entry for entry in corpus.entries if entry.scribble or entry.dense]
     sparse = any(entry.partly or (entry.scribble and (annotation == "scribble" or not entry.dense)) for entry in drawn)
     if not drawn:
         raise InputError(f"{corpus.root}: no case has a scribble or a dense mask to export; at least one is needed")
-    lines = list(_told(corpus, drawn, annotation))
+    lines = [*_told(corpus, drawn, annotation), *_empty(splits, scheme)]
     if told is not None:
         told += lines
     else:
@@ -92,7 +93,7 @@ def export(
             **({"reference": corpus.source} if corpus.source else {}),
         }
         write_text(place / DATASET, json.dumps(description, indent=1))
-        write_text(place / SPLITS, json.dumps(_splits(corpus, scheme), indent=1))
+        write_text(place / SPLITS, json.dumps(splits, indent=1))
     return len(drawn)
 
 
@@ -112,6 +113,15 @@ def _told(corpus: Corpus, drawn: Sequence[Entry], annotation: Annotation) -> Ite
     if assumed := sum(entry.spacing is None for entry in drawn):
         mm = " × ".join(f"{size:g}" for size in corpus.nominal)
         yield f"spacing of {counted(assumed, 'case')} is unknown; their files say {mm} mm, as is assumed"
+
+
+def _empty(splits: Sequence[dict[str, list[str]]], scheme: str) -> Iterator[str]:
+    """Say in which folds there is nothing to learn from or to validate on, where nnU-Net stops with an error."""
+    for part, what in (("train", "learn from"), ("val", "validate on")):
+        if empty := [str(number) for number, split in enumerate(splits) if not split[part]]:
+            folds = f"fold{'s' if len(empty) > 1 else ''} {', '.join(empty)} of {scheme!r}"
+            said = f"{folds} {'have' if len(empty) > 1 else 'has'} no annotated case to {what}"
+            yield f"{said}, at which nnU-Net stops; draw in one, or give nnU-Net the fold 'all'"
 
 
 def _names(corpus: Corpus) -> list[str]:
@@ -160,7 +170,10 @@ def _write(root: Path, case: Case, nominal: Spacing, labels: UInt8[np.ndarray, "
         *((root / "imagesTr" / f"{case.name}_{number:04d}.nii.gz", each) for number, each in enumerate(case.image)),
         (root / "labelsTr" / f"{case.name}.nii.gz", labels),
     ):
-        nib.save(nib.Nifti1Image(array.T, affine), path)
+        image = nib.Nifti1Image(array.T, affine)
+        # ITK, by which nnU-Net reads, takes no axes that are a hundredth of a degree from right angles but by a qform.
+        image.set_qform(affine, code="aligned")
+        nib.save(image, path)
 
 
 def _affine(case: Case, nominal: Spacing) -> Float[np.ndarray, "4 4"]:

@@ -166,7 +166,7 @@ def _labelled(
                 f"{path}: segment {segment.name!r:.60} has value 0, which is background; allowed is above 0"
             )
         inside = layers[..., segment.layer] == segment.value
-        if (both := inside & (owner >= 0)).any():
+        if (both := inside & (owner >= 0) & (labels != places[folded(segment.name)])).any():
             other = found[owner[both][0]].name
             raise InputError(
                 f"{path}: segments {other!r:.60} and {segment.name!r:.60} overlap in "

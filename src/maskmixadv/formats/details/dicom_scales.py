@@ -20,13 +20,16 @@ OVERLAYS: Final = range(0x6000, 0x6020, 2)
 """Groups of attributes of drawings above a picture."""
 DRAWN: Final = 0x3000
 """Element of such a group that holds the drawing."""
+RELATION: Final = "PixelIntensityRelationship"
+LOGARITHM: Final = "LOG"
 _Line = tuple[float, float]
 
 
 def unused(headers: Sequence[tuple[Path, Any]]) -> list[str]:
     """Return a line for each scale that headers say beside the one that is used, if it gives other values.
 
-    So it does for overlays with a drawing, for tables of how brightness is shown, and for text in the pixels.
+    So it does for overlays with a drawing, for tables of how brightness is shown, for text in the pixels, and for
+    pixels that are logarithms.
 
     Parameters
     ----------
@@ -60,6 +63,12 @@ def unused(headers: Sequence[tuple[Path, Any]]) -> list[str]:
         found.append("VOILUTSequence, by which viewers show other brightness, is not used")
     if any(text(path, header, "BurnedInAnnotation") == "YES" for path, header in headers):
         found.append("text is burned into the pixels (BurnedInAnnotation), and learnt from as they are")
+    related = [text(path, header, RELATION) for path, header in headers]
+    if LOGARITHM in related:
+        mixed = ", and those of others are not, so their brightness may differ" if set(related) != {LOGARITHM} else ""
+        found.append(
+            f"{RELATION} says that pixels are logarithms of a beam's intensity; they are taken as they are{mixed}"
+        )
     own = [_philips(path, header) for path, header in headers]
     if any(each is not None and not np.isclose(each, 1.0, rtol=NEAR) for each in own):
         said = sorted({f"{each:.4g}" for each in own if each is not None})

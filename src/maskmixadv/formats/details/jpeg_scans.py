@@ -12,6 +12,12 @@ SOS: Final = 0xDA
 SOF: Final = {0xC0: False, 0xC1: False, 0xC2: True, 0xC3: False}
 """Markers of frames of Huffman's codes, and whether they are progressive."""
 LOSSLESS: Final = 0xC3
+FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
+"""Markers of all frames, with that of JPEG-LS."""
+WITHOUT_LOSS: Final = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
+STEPWISE: Final = (0xC5, 0xC6, 0xCD, 0xCE)
+"""Frames that hold differences to smaller ones."""
+BITS: Final = 8
 RESTARTS: Final = range(0xD0, 0xD8)
 INTERVAL: Final = 0xDD
 MORE: Final = bytes.fromhex("5aa5") * 32
@@ -44,6 +50,44 @@ def lacking(content: bytes) -> str:
     """
     found = _parsed(content)
     return "" if found is None else found[1]
+
+
+def unlike(content: bytes) -> str:
+    r"""Say what kind of JPEG one is that Pillow does not read: of more than 8 bits, or without loss; else nothing.
+
+    Examples
+    --------
+    >>> import io
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.linear_gradient("L").save(file, "JPEG")
+    >>> unlike(file.getvalue())
+    ''
+    >>> unlike(file.getvalue().replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc1\x00\x0b\x0c"))
+    'a JPEG of 12 bits a value'
+    """
+    marker, frame = _frame(content)
+    if marker in WITHOUT_LOSS:
+        return "a lossless JPEG"
+    if marker in STEPWISE:
+        return "a hierarchical JPEG"
+    return f"a JPEG of {frame[0]} bits a value" if frame and frame[0] != BITS else ""
+
+
+def _frame(content: bytes) -> tuple[int, bytes]:
+    """Return marker and content of a JPEG's frame; -1 and nothing where there is none."""
+    at = 2
+    while content[:2] == b"\xff\xd8" and content[at : at + 1] == b"\xff" and at + 4 <= len(content):
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
+        if marker == 0xFF:  # bytes that fill
+            at += 1
+            continue
+        if marker in FRAMES:
+            return marker, content[at + 4 : at + 2 + length]
+        if marker in (SOS, EOI):
+            break
+        at += 2 + length
+    return -1, b""
 
 
 def with_more(content: bytes) -> bytes | None:

@@ -81,7 +81,10 @@ def hollow(path: Path, file: tifffile.TiffFile) -> str:
 
 
 def beyond(path: Path, file: tifffile.TiffFile) -> str:
-    """Say where ImageJ's or OME's fields say another number of pages than a file has; empty where they agree.
+    """Say which pages are left out: those beyond ImageJ's or OME's fields, and what may be smaller versions of others.
+
+    Such a version is half as large as the page before, a third and so on; where it says itself what it is, nothing is
+    lost. Also said is where the fields say more pages than there are. Empty where nothing is left out.
 
     Raises
     ------
@@ -97,6 +100,10 @@ def beyond(path: Path, file: tifffile.TiffFile) -> str:
     """
     with reading(path, "image"):
         series: Any = file.series[0]
+        smaller = sum(not page.is_reduced for level in series.levels[1:] for page in level.pages if page is not None)
+        if smaller:
+            pages = sum(len(level.pages) for level in series.levels)
+            return f"{smaller} of {pages} pages are left out, as they may be smaller versions, which they do not say"
         if not (file.is_ome or file.is_imagej):
             return ""
         levels = [page for level in series.levels for page in level.pages]
