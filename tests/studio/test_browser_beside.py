@@ -107,6 +107,25 @@ def test_a_polygon_stays_open_while_the_folder_is_read(page: Studio) -> None:
     assert not page.module("paint", "m.polygonIsOpen()")
 
 
+@pytest.mark.parametrize("drawn", [False, True])
+def test_an_image_that_is_back_is_shown_where_somebody_was(page: Studio, folder: Path, drawn: bool) -> None:
+    """The page showed the first image without a word, and stayed there; who had drawn there meanwhile stays."""
+    page.go("s1", 2)
+    image = folder / "images" / "s1.nii.gz"
+    away = image.rename(folder / image.name)
+    page.module("folder", "m.refresh()")
+    expect(page.page.locator("#toast")).to_have_text("s1 is gone: its image was renamed, or taken away. This is m0.")
+    page.settled()
+    if drawn:
+        page.module("draw", DOWN)
+    away.rename(image)
+    page.module("folder", "m.refresh()")
+    assert page.place == (("m0", 1) if drawn else ("s1", 2))
+    assert page.module("draw", "m.penIsDown()") == drawn
+    if not drawn:
+        expect(page.page.locator("#toast")).to_have_text("s1 is there again.")
+
+
 def test_a_training_that_is_stopped_twice_has_predicted_nothing(page: Studio) -> None:
     """It said that predictions are there."""
     ends(page, {"state": "stopped"})

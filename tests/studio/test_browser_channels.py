@@ -98,6 +98,31 @@ def test_a_key_goes_through_the_channels(browser: Browser, tmp_path: Path) -> No
         page.keyboard.press("g")
         expect(name).to_have_text("channel 0")
         expect(page.locator("#problems li")).to_contain_text("add b_0001")
+
+        # A range of intensities is one of the channel that is shown.
+        def bounds() -> list[float]:
+            return [float(page.locator(f"#range-{end}").input_value()) for end in ("low", "high")]
+
+        studio.go("a", 0)
+        for key in "py":
+            page.keyboard.press(key)
+        before = bounds()
+        page.keyboard.press("g")
+        studio.settled()
+        levels = studio.module("window", "m.levels()")
+        half = levels["width"] / 2
+        assert bounds() == pytest.approx([levels["level"] - half, levels["level"] + half], rel=1e-3)
+        page.fill("#range-high", "5000")
+        page.fill("#range-low", "4000")
+        page.locator("#canvas").focus()
+        studio.stroke("1", [(20, 20), (30, 20)])
+        expect(page.locator("#toast")).to_contain_text("from 4000 to 5000")
+        page.keyboard.press("g")
+        assert bounds() == before, "each channel keeps its own"
+        for key in "yp":
+            page.keyboard.press(key)
+        page.click("#tab-draw")
+        page.locator("#canvas").focus()
         studio.go("b", 1)
         assert not choice.is_visible()
         page.keyboard.press("?")

@@ -89,6 +89,33 @@ def test_strokes_are_copied_to_a_slice_that_is_still_on_its_way(page: Studio) ->
     assert page.module("draw", "m.drawnPixels().size") > 0
 
 
+def test_strokes_are_copied_before_anybody_can_draw_on_the_slice_that_came(page: Studio) -> None:
+    """The copy came up to 50 ms later; a mask that was copied replaced what was painted in that time."""
+    page.go("s0", 0)
+    page.stroke("2", [(4, 36), (12, 36)])
+    page.saved()
+    routes = list[Route]()
+    page.page.route("**/s0/slices/1/scribble", lambda route: routes.append(route), times=1)
+    page.module("state", "(m.emit('recoded'), m.emit('place'))")  # all slices are asked for again
+    page.settled()
+    while not routes:  # asked for as the neighbour
+        page.page.wait_for_timeout(10)
+    page.page.evaluate("""async () => {
+        const module = (name) => import(new URL(`${name}.js`, location.href).href);
+        const [draw, slices, state] = await Promise.all(["draw", "slices", "state"].map(module));
+        window.copied = draw.copyTo({ name: "s0", z: 1 });
+        state.go("s0", 1);
+        window.first = new Promise((done) => state.on("arrays", () => {
+            if (slices.arrays().scribble) setTimeout(() => done(slices.arrays().scribble[36 * 48 + 8]), 0);
+        }));
+    }""")
+    routes[0].continue_()
+    assert page.page.evaluate("() => window.first") == 2
+    page.page.evaluate("() => window.copied")
+    page.page.keyboard.press("Control+z")
+    page.saved()
+
+
 def test_the_proposal_belongs_to_the_strokes_of_both_pages(page: Studio) -> None:
     page.go("s0", 2)
     page.module("draw", "m.clearSlice()")

@@ -276,6 +276,24 @@ def test_the_channels_of_one_file_are_numbered(tmp_path: Path) -> None:
     assert [channel.name for channel in show(path).channels] == ["channel 0", "channel 1"]
 
 
+def test_channels_are_shown_once_dataset_json_names_them(tmp_path: Path) -> None:
+    """The Decathlon's headers call channels times: an image stayed refused until the studio was started anew."""
+    image = nib.Nifti1Image(np.random.default_rng(0).integers(0, 9, (8, 6, 3, 2)).astype(np.int16), np.eye(4))
+    image.header.set_xyzt_units("mm", "sec")
+    folder = classes(tmp_path / "hearts")
+    (folder / "images").mkdir()
+    nib.save(image, tmp_path / "a.nii.gz")
+    with client(folder) as page:
+        sent = (tmp_path / "a.nii.gz").read_bytes()
+        refused(page.put("/api/images/a.nii.gz", content=sent), 400, "or put the dataset.json that names these beside")
+        (folder / "images" / "b.nii.gz").write_bytes(sent)
+        assert "b" not in told(page)
+        (folder / "dataset.json").write_text('{"modality": {"0": "T2", "1": "ADC"}}')
+        assert len(told(page)["b"]["channels"]) == 2
+        assert page.put("/api/images/a.nii.gz", content=sent).json() == {"case": "a"}
+        assert page.get("/api/folder").json()["problems"] == []
+
+
 def test_intensities_are_interpolated_bit_for_bit() -> None:
     """They are looked up; a proposal says the same as when each was interpolated."""
     pixels = np.random.default_rng(0).integers(0, 2**16, (40, 50, 3)).astype(np.uint16)

@@ -86,6 +86,20 @@ def exported(source: Path, place: Path) -> None:
     (place / "model.json").write_text(json.dumps({"checkpoint": sha256(source / "last.pt")}))
 
 
+def test_a_model_that_calls_classes_otherwise_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class that was renamed since the training has its former name in the model, without a word."""
+    known = [each.name for each in Session(folder).classes()]
+
+    def called(_: Path, place: Path) -> None:
+        (place / "model.json").write_text(json.dumps({"classes": [known[0], "cavity", *known[2:-1]]}))
+
+    monkeypatch.setattr(model, "_export_model", called)
+    with client(folder) as page:
+        renamed, added = page.post("/api/export", json={"what": "model"}).json()["problems"]
+    assert renamed == f"the name {known[1]}: the model says cavity, as when run 001 was trained; train again"
+    assert added == f"{known[-1]}: run 001 has not learnt it; train again"
+
+
 def test_a_model_of_other_weights_is_exported_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "_export_model", exported)
     weights, out = folder / "runs" / "001" / "last.pt", folder / "export" / "model-001"

@@ -519,7 +519,8 @@ def _channels(path: Path, header: Any) -> int:  # noqa: ANN401
     if count > 1 and (told := nifti_fields.time(header, shape)) and nifti_fields.channels_named(path) != count:
         raise InputError(
             f"{path}: has 4 axes {shape}, of which the last could be time: {told}; allowed are channels. Save each "
-            f"volume as a file, as {SPLIT} does, as NAME_0000, NAME_0001 if they are channels"
+            f"volume as a file, as {SPLIT} does, as NAME_0000, NAME_0001 if they are channels, "
+            "or put the dataset.json that names these beside the image or its folder"
         )
     return count
 

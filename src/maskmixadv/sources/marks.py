@@ -3,7 +3,7 @@
 An image is known by its grid, or where its file says none, as a picture, by its content.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -88,8 +88,13 @@ class Mark:
         return Header(self.shape, affine=np.array(self.affine))
 
 
-def mark_of(image: Path) -> Mark:
+def mark_of(image: Path, read: Callable[[Path], Header] | None = None) -> Mark:
     """Return the mark of the image in a file, or in a series' folder.
+
+    Parameters
+    ----------
+    read
+        Reads the image's header; None: `maskmixadv.formats.image_files.header`.
 
     Raises
     ------
@@ -103,7 +108,7 @@ def mark_of(image: Path) -> Mark:
     >>> mark_of(Path("a.png")).affine is None  # its content tells it from others
     True
     """
-    header = image_files.header(image)
+    header = (read or image_files.header)(image)
     if header.affine is not None:
         return Mark(tuple(header.shape), _rows(header))
     found = sha256()

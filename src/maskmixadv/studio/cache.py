@@ -65,7 +65,8 @@ class FileCache(Generic[Content]):
 
     def __init__(self, read: Callable[..., Content], size: Callable[[Content], int], limit: int) -> None:
         self._read, self._size, self._limit = read, size, limit
-        self._held: OrderedDict[tuple[Stamp, ...], Content] = OrderedDict()
+        self._held: OrderedDict[tuple[Stamp, ...], tuple[Content, int]] = OrderedDict()
+        self._bytes = 0
         self._lock = RLock()
 
     def get(self, *paths: Path) -> Content:
@@ -82,7 +83,7 @@ class FileCache(Generic[Content]):
                 with within_memory(paths[0]):
                     self._hold(key, self._read(*paths))
             self._held.move_to_end(key)
-            return self._held[key]
+            return self._held[key][0]
 
     def holds(self, *paths: Path) -> bool:
         """Return whether `get` would return at once; never waits for a read."""
@@ -92,10 +93,11 @@ class FileCache(Generic[Content]):
         """Keep the content that was just written to the first of `paths`, which are those that `get` is asked for."""
         with self._lock:
             for key in [key for key in self._held if key[0][0] == paths[0]]:
-                del self._held[key]
+                self._bytes -= self._held.pop(key)[1]
             self._hold(tuple(map(stamp, paths)), content)
 
     def _hold(self, key: tuple[Stamp, ...], content: Content) -> None:
-        self._held[key] = content
-        while len(self._held) > 1 and sum(map(self._size, self._held.values())) > self._limit:
-            self._held.popitem(last=False)
+        self._held[key] = content, self._size(content)
+        self._bytes += self._held[key][1]
+        while len(self._held) > 1 and self._bytes > self._limit:
+            self._bytes -= self._held.popitem(last=False)[1][1]

@@ -1,6 +1,6 @@
 """Work on masks: slices that people paint, what they looked at, and what dense slices are for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -179,7 +179,7 @@ class Masks:
         """Return what holds in a case whose image has `shape`; raises as `Corrected.dense`."""
         depth = shape[view.axis]
         painted = self._corrected.dense(case, view.axis, shape)
-        verdicts = self.verdicts(case, view, shape)
+        verdicts = self._verdicts(case, view, shape, painted)
         looked = self._looked.at(case, self._predictions.latest(), depth)
 
         def seen(slices: Iterable[int]) -> list[int]:
@@ -201,6 +201,9 @@ class Masks:
         painted: tuple[int, ...] = ()
         with suppress(InputError):  # the list of cases says what is wrong with the file
             painted = self._corrected.dense(case, view.axis, shape)
+        return self._verdicts(case, view, shape, painted)
+
+    def _verdicts(self, case: str, view: View, shape: tuple[int, ...], painted: Sequence[int]) -> dict[int, Verdict]:
         held = self._reviews.verdicts(case, self._predictions.latest(), view.axis, shape[view.axis])
         standing = self._accepted.standing(case)
         lost = {index for index, said in held.items() if said == "accepted" and index not in standing}

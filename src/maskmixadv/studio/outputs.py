@@ -96,8 +96,8 @@ class Outputs:
             return *write_nnunet(self._layout, learnt.corpus, problems), problems
         run = self._predictions.latest()
         if what == "model" and run is not None:
-            problems = list[str]()
-            return *write_model(self._layout, run, problems), problems
+            names, problems = [each.name for each in self._scribbles.palette.classes], list[str]()
+            return *write_model(self._layout, run, names, problems), problems
         if what == "model" or not self._any_labels():
             raise TakenError("nothing is predicted, accepted or painted yet; train first")
         return self._export_masks(what)

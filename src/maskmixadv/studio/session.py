@@ -566,6 +566,7 @@ class Session:
             self._corrected.check_given(case)
         except InputError as error:
             problems.append(str(error))
+        masks = self._masks_of(case, facts, view, problems)
         return CaseAnswer(
             name=case,
             shape=[facts.shape[place] for place in view.order],
@@ -575,8 +576,8 @@ class Session:
             coloured=facts.coloured,
             notes=list(map(printable, facts.notes)),
             scribbled=scribbled,
-            reviews=self._verdicts(case, view, facts.shape),
-            masks=self._masks_of(case, facts, view, problems),
+            reviews=masks.reviews,
+            masks=masks,
             predicted=predicted,
             seconds=self._reviews.seconds(case),
             changed=known.changed[case],
@@ -599,7 +600,8 @@ class Session:
             return self.masks.answer(case, facts.shape, view)
         except InputError as error:
             problems.append(str(error))
-            return MaskAnswer((), given=False, looked=(), use="auto", reviews={})
+            reviews = self._verdicts(case, view, facts.shape)
+            return MaskAnswer((), given=False, looked=(), use="auto", reviews=reviews)
 
 
 def _sentence(text: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from threading import Lock
-from typing import Final
 
 import numpy as np
 from jaxtyping import UInt16
@@ -14,12 +13,12 @@ from jaxtyping import UInt16
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, make_directory, partial_name, put_in_place
 from maskmixadv.formats import image_files
-from maskmixadv.formats.slicing import Header, View
+from maskmixadv.formats.slicing import View
 from maskmixadv.sources import pairs
-from maskmixadv.studio.cache import FileCache, Stamp, stamp
+from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.images import grouping
 from maskmixadv.studio.images.intake import case_called, check_name, check_series_name, suffix_called
-from maskmixadv.studio.images.marks import Marks
+from maskmixadv.studio.images.marks import Marks, header_of
 from maskmixadv.studio.images.volumes import Facts, ShownImage, ShownImages, show
 from maskmixadv.studio.layout import Layout, printable, too_long
 from maskmixadv.studio.memory import within_memory
@@ -27,8 +26,6 @@ from maskmixadv.studio.refusals import MissingError, RequestError, TakenError, T
 
 Edges = tuple[tuple[str, str], ...]
 """Letters of the patient's sides at the first and the last slice, row and column."""
-HEADERS: Final = 1 << 16
-"""How many images' headers are kept."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,6 @@ class Cases:
     def __init__(self, layout: Layout) -> None:
         self._layout, self._lock, self._marks = layout, Lock(), Marks(layout)
         self._volumes = ShownImages(layout.state / "images.json")
-        # Each case's first stroke notes an axis, after which all views are found anew: 500 headers take seconds.
-        self._headers: FileCache[Header] = FileCache(image_files.header, lambda _: 1, HEADERS)
         self._views: tuple[tuple[Stamp | tuple[str, int], ...], Mapping[str, View], Mapping[str, Edges | None]] = (
             (),
             {},
@@ -201,8 +196,8 @@ class Cases:
         key = *(stamp(path) for paths in images.values() for path in paths), *sorted(axes.items())
         if self._views[0] != key:
             cut = [pairs.Pair(case, case, paths[0], axis=axes.get(case)) for case, paths in images.items()]
-            views = pairs.cuts(cut, read=self._headers.get).views
-            edges = {case: self._headers.get(paths[0]).edges(views[case]) for case, paths in images.items()}
+            views = pairs.cuts(cut, read=header_of).views
+            edges = {case: header_of(paths[0]).edges(views[case]) for case, paths in images.items()}
             self._views = key, views, edges
         return self._views[1:]
 

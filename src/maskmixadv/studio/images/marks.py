@@ -1,13 +1,24 @@
 """The marks of a folder's images (`maskmixadv.sources.marks`)."""
 
 from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import Final
 
 from maskmixadv.errors import InputError
+from maskmixadv.formats import image_files
+from maskmixadv.formats.slicing import Header
 from maskmixadv.sources.marks import Mark, axis_by_now, mark_of
 from maskmixadv.studio import work
 from maskmixadv.studio.cache import FileCache
 from maskmixadv.studio.layout import Found, Layout
+
+KEPT: Final = 1 << 16
+"""How many images' headers and marks are kept."""
+
+
+def header_of(image: Path) -> Header:
+    """Return the header of an image, which is read once in each of its states; raises as `image_files.header`."""
+    return _HEADERS.get(image)
 
 
 class Marks:
@@ -40,4 +51,6 @@ class Marks:
         return {case: axis for case, axis in found.items() if axis is not None}
 
 
-_READ: Final[FileCache[Mark]] = FileCache(mark_of, lambda _: 1, 1 << 16)
+# Each case's first stroke notes an axis, after which all views are found anew: 500 headers take seconds.
+_HEADERS: Final[FileCache[Header]] = FileCache(lambda image: image_files.header(image), lambda _: 1, KEPT)
+_READ: Final[FileCache[Mark]] = FileCache(lambda image: mark_of(image, header_of), lambda _: 1, KEPT)

@@ -20,6 +20,7 @@ from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import image_files, nifti, several
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
+from maskmixadv.sources.tables import DATASET
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
 from maskmixadv.studio.images.intake import check_declared, taken
 from maskmixadv.studio.memory import MemoryLackError
@@ -114,6 +115,7 @@ class ShownImages:
         self._looked: dict[str, float] = {}
         self._lock = Lock()
         self._begun: set[Stamp] = set()
+        self._named: set[Stamp] = set()
 
     def get(self, paths: Sequence[Path]) -> ShownImage:
         """Read an image of a file, or of several with a channel each.
@@ -167,12 +169,25 @@ class ShownImages:
     def facts(self, images: Mapping[str, Sequence[Path]]) -> dict[str, Facts | InputError]:
         """Return the facts of each of `images` by case, or the error that says what is wrong with it."""
         with self._lock:
+            self._look_anew(images)
             told = {case: self._told(paths) for case, paths in images.items()}
             known = {key: facts for key, facts in told.values() if isinstance(facts, Facts)}
             if known != {key: facts for key, facts in self._known.items() if isinstance(facts, Facts)}:
                 self._keep(known)
             self._known = dict(told.values())
             return {case: facts for case, (_, facts) in told.items()}
+
+    def _look_anew(self, images: Mapping[str, Sequence[Path]]) -> None:
+        """Forget what was wrong with images if a ``dataset.json`` has changed: it names a fourth axis."""
+        folders = {paths[0].parent for paths in images.values()}
+        files = {folder / DATASET for inside in folders for folder in (inside, inside.parent)}
+        named = set[Stamp]()
+        for path in files:
+            with suppress(InputError):  # there is none
+                named.add(stamp(path))
+        if named != self._named:
+            self._named = named
+            self._known = {key: found for key, found in self._known.items() if isinstance(found, Facts)}
 
     def _told(self, paths: Sequence[Path]) -> tuple[str, Facts | InputError]:
         """Return the key of an image in the index, and its facts or what is wrong with it."""

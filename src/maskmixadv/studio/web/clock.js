@@ -1,6 +1,6 @@
 // Seconds spent drawing, by slice: time passes while somebody is at work, not while the page lies open.
 
-import { keyOf, state } from "./state.js";
+import { keyOf, state, staysHere } from "./state.js";
 
 const IDLE = 4000; // ms without a move after which nobody is at work
 
@@ -12,6 +12,7 @@ export function atWork() {
   const now = performance.now();
   if (state.place && last !== null && now - last < IDLE) secondsAt(state.place).add((now - last) / 1000);
   last = now;
+  staysHere();
 }
 
 /** The slice's clock: `take` reads and empties it. */

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { byId, element, refill } from "./element.js";
 import { listed } from "./filter.js";
-import { cases, go, on, setFolder, state } from "./state.js";
+import { caseNamed, cases, go, on, setFolder, state } from "./state.js";
 import { say, telling } from "./status.js";
 import { chosenFiles, droppedFiles, leftOut, send, sorted } from "./uploads.js";
 
@@ -22,7 +22,14 @@ export async function refresh() {
   }
   if (question < heard) return;
   heard = question;
+  const name = state.place?.name;
   setFolder(folder);
+  if (name && state.place && state.place.name !== name) tellOfChange(name, state.place.name);
+}
+
+function tellOfChange(before, now) {
+  if (caseNamed(before)) say(`${now} is there again.`);
+  else say(`${before} is gone: its image was renamed, or taken away. This is ${now}.`, "trouble");
 }
 
 function item(one) {

@@ -4,11 +4,10 @@ import * as api from "./api.js";
 import { byId, enable } from "./element.js";
 import * as draw from "./hand.js";
 import { beginFrom, closePolygon, discard, keepAsIs, polygonIsOpen, startPaint } from "./paint.js";
-import { active, isCorrected, painting, setMasks, setPainting, showsGiven } from "./painting.js";
+import { active, isCorrected, painting, range, setMasks, setPainting, setRange, showsGiven } from "./painting.js";
 import { forgetUnpainted } from "./slices.js";
 import { on, setOverlay, setTab, setTool, shown, state } from "./state.js";
 import { say, telling } from "./status.js";
-import { levels } from "./window.js";
 
 const BRUSH = 8; // pixels, at first
 let otherSize = BRUSH; // of the brush in the mode that is off
@@ -37,9 +36,8 @@ export const polygon = () => (active() && polygonIsOpen() ? closePolygon() : use
 export function toggleRange() {
   if (!shown()) return;
   if (!active()) toggle();
-  const { level, width } = levels();
-  const digits = (value) => Number(value.toPrecision(4));
-  setPainting({ range: painting.range ? null : { low: digits(level - width / 2), high: digits(level + width / 2) } });
+  if (painting.ranged) setRange(null);
+  else setPainting({ ranged: true });
 }
 
 const setUse = telling(async (use) => {
@@ -54,11 +52,12 @@ function showTools() {
     button.setAttribute("aria-pressed", String(button.dataset.paint === painting.tool));
   }
   byId("sparing").checked = painting.sparing;
-  byId("in-range").checked = painting.range !== null;
-  byId("range").hidden = painting.range === null;
+  const ends = range();
+  byId("in-range").checked = painting.ranged;
+  byId("range").hidden = !ends;
   for (const end of ["low", "high"]) {
     const field = byId(`range-${end}`);
-    if (painting.range && field !== document.activeElement) field.value = painting.range[end];
+    if (ends && field !== document.activeElement) field.value = ends[end];
   }
 }
 
@@ -98,9 +97,7 @@ export function startMasks() {
   }
   for (const end of ["low", "high"]) {
     byId(`range-${end}`).addEventListener("input", ({ target }) => {
-      if (painting.range && Number.isFinite(target.valueAsNumber)) {
-        setPainting({ range: { ...painting.range, [end]: target.valueAsNumber } });
-      }
+      if (range() && Number.isFinite(target.valueAsNumber)) setRange({ [end]: target.valueAsNumber });
     });
   }
   byId("use").addEventListener("change", ({ target }) => setUse(target.value));
@@ -109,7 +106,7 @@ export function startMasks() {
     forgetUnpainted();
     showMask();
   });
-  on("painting", showTools);
+  for (const event of ["painting", "place", "channel", "window"]) on(event, showTools);
   on("tab", () => painting.on && state.tab !== "review" && toggle());
   for (const event of ["place", "folder", "masked", "scribbled", "trained", "overlay"]) on(event, showMask);
   showTools();

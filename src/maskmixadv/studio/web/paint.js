@@ -5,7 +5,7 @@ import { Change, History, replace, Stroke } from "./brush.js";
 import { atWork, secondsAt } from "./clock.js";
 import { reconcileMask } from "./maskconflict.js";
 import { holdsMask, maskVersion, NONE } from "./maskversions.js";
-import { active, isCorrected, mark, markTold, maskKey, painting, setMasks } from "./painting.js";
+import { active, isCorrected, mark, markTold, maskKey, painting, range, setMasks } from "./painting.js";
 import { inside, joined } from "./region.js";
 import { save, waits } from "./save.js";
 import { arrays, forgetMask, maskAt, maskFrom } from "./slices.js";
@@ -46,13 +46,28 @@ function pen({ mask, image }, erasing) {
   const spared = erasing || code === 0 ? state.tool.code : 0; // the one label that is painted over
   const tests = [];
   if (painting.sparing && spared !== code) tests.push((index) => mask[index] === spared);
-  if (painting.range) tests.push(within(image));
-  return { code, size: state.tool.size, allowed: (index) => tests.every((test) => test(index)) };
+  const ends = range();
+  const met = { inside: false, outside: false }; // whether pixels in the range, and out of it, were painted over
+  if (ends) {
+    const test = within(image, ends);
+    tests.push((index) => {
+      const is = test(index);
+      met[is ? "inside" : "outside"] = true;
+      return is;
+    });
+  }
+  return { code, size: state.tool.size, ends, met, allowed: (index) => tests.every((test) => test(index)) };
 }
 
-function within(image) {
+/** Say why nothing was painted, where the range of intensities is the reason. */
+function tellOfRange({ ends, met }) {
+  if (met.inside || !met.outside) return;
+  say(`Nothing is painted: no pixel there has an intensity from ${ends.low} to ${ends.high}, the range that is set (Y).`);
+}
+
+function within(image, ends) {
   const { low, high } = channelOf(shown());
-  const [from, to] = [painting.range.low, painting.range.high].map((value) => ((value - low) / (high - low || 1)) * FULL);
+  const [from, to] = [ends.low, ends.high].map((value) => ((value - low) / (high - low || 1)) * FULL);
   const colours = shown().coloured ? 3 : 1;
   return (index) => {
     let sum = 0;
@@ -101,8 +116,9 @@ export function penUp() {
     return;
   }
   if (!stroke) return;
-  const { labels, place, change } = stroke;
+  const { labels, place, change, pen: used } = stroke;
   stroke = painting.held = null;
+  tellOfRange(used);
   if (change.empty && !isCorrected(place)) forgetMask(place); // it may be of a run before the latest by now
   settle(place, labels, change);
 }
@@ -130,7 +146,7 @@ export function closePolygon() {
   polygon = [];
   dragged = false;
   const here = arrays();
-  if (points.length > 2 && here.mask && here.image) put(here, inside(points, grid()), state.tool.erasing);
+  if (points.length > 2 && here.mask && here.image) put(here, inside(points, grid()), pen(here, state.tool.erasing));
   redraw();
 }
 
@@ -140,14 +156,16 @@ function fill(here, x, y, erasing) {
   const { h, w } = grid();
   const [column, row] = [Math.floor(x), Math.floor(y)];
   if (column < 0 || row < 0 || column >= w || row >= h) return;
-  put(here, joined(here.mask, { h, w }, row * w + column, pen(here, erasing).allowed), erasing);
+  const used = pen(here, erasing);
+  put(here, joined(here.mask, { h, w }, row * w + column, used.allowed), used);
 }
 
-function put(here, indices, erasing) {
-  const { code, allowed } = pen(here, erasing);
+function put(here, indices, used) {
+  const { code, allowed } = used;
   const before = new Map();
   for (const index of indices) if (here.mask[index] !== code && allowed(index)) before.set(index, here.mask[index]);
   for (const index of before.keys()) here.mask[index] = code;
+  tellOfRange(used);
   settle(state.place, here.mask, new Change(here.mask, before));
 }
 

@@ -41,10 +41,19 @@ export class Shelf {
     return array ?? null;
   }
 
-  async ask(place, key = this.key(place)) {
-    if (this.arrays.has(key) || this.waiting.has(key) || this.failures.has(place.name)) return;
-    const round = new AbortController();
-    this.waiting.set(key, round);
+  /** Ask for the array if it is not here. @returns {Promise | undefined} ends as it comes, whoever asked first */
+  ask(place, key = this.key(place)) {
+    if (this.arrays.has(key) || this.failures.has(place.name)) return undefined;
+    let round = this.waiting.get(key);
+    if (!round) {
+      round = new AbortController();
+      this.waiting.set(key, round);
+      round.done = this.bring(place, key, round);
+    }
+    return round.done;
+  }
+
+  async bring(place, key, round) {
     try {
       const array = await this.fetch(place, round.signal);
       if (this.waiting.get(key) !== round) return; // forgotten since: the array is of an earlier run
@@ -162,7 +171,7 @@ async function arrived(shelf, place) {
     await shelf.ask(place);
     const array = shelf.get(place);
     if (array) return array;
-    await new Promise((done) => setTimeout(done, SOON)); // it was asked for already
+    await new Promise((done) => setTimeout(done, SOON)); // it failed to come, or was given up
   }
   throw new Error(`${place.name}, slice ${place.z + 1} has not come yet; try again`);
 }

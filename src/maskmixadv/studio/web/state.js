@@ -37,11 +37,17 @@ export function channelOf(one) {
 export function setFolder(folder) {
   const before = state.folder;
   state.folder = folder;
-  if (state.place && !shown()) [gone, state.place] = [state.place, null];
+  if (state.place && !shown()) [gone, state.place, instead] = [gone ?? state.place, null, null];
+  const back = gone && (!state.place || state.place === instead) && kept(folder, gone);
+  if (back) state.place = back;
   const last = (shown()?.shape[0] ?? 1) - 1;
   if (state.place?.z > last) state.place = { ...state.place, z: last }; // the image was replaced
   const [first] = folder.cases;
-  if (first) state.place ??= kept(folder, gone ?? lastPlace(folder)) ?? { name: first.name, z: middle(first) };
+  if (first && !state.place) {
+    state.place = kept(folder, lastPlace(folder)) ?? { name: first.name, z: middle(first) };
+    instead = state.place;
+  }
+  if (state.place && state.place !== instead) staysHere();
   state.tool.code = Math.min(state.tool.code, folder.classes.length - 1);
   // A class was removed, here or on another page, so that the others have other codes.
   if (before && !`${folder.coding},`.startsWith(`${before.coding},`)) emit("recoded");
@@ -52,6 +58,9 @@ export function setFolder(folder) {
 /** Where this tab was before it was loaded again, if that is still there. */
 let lastPlace = () => null;
 let gone = null; // the place that was shown before its image went; it may come back, as where a folder was renamed
+let instead = null; // the place that the page chose then
+/** Somebody works here, or went here: nothing else is shown when another image is back. */
+export const staysHere = () => (gone = instead = null);
 export const recallPlace = (recall) => (lastPlace = recall);
 
 function kept(folder, place) {
@@ -67,6 +76,7 @@ export function go(name, z = middle(caseNamed(name))) {
   const place = { name, z: clamp(z, 0, depth - 1) };
   if (state.place && keyOf(place) === keyOf(state.place)) return;
   state.place = place;
+  staysHere();
   emit("place");
 }
 
