@@ -255,3 +255,16 @@ def test_an_empty_number_of_processes_is_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("WORLD_SIZE", "")
     with joined("cpu") as ranks:
         assert ranks.size == 1
+
+
+def test_torchrun_leaves_our_options_alone() -> None:
+    """It takes any beginning of its own options for them, also behind the program's name, but not behind dashes."""
+    from torch.distributed.run import get_args_parser  # takes a second
+
+    start = ["--start", "runs/two"]
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "several-devices.md"
+    commands = [line.split() for line in page.read_text("utf-8").splitlines() if line.startswith("torchrun ")]
+    assert len(commands) == 2
+    for _, *words in commands:
+        given = get_args_parser().parse_args([*words, *start])
+        assert [given.training_script, *given.training_script_args] == [*words[words.index("maskmixadv") :], *start]

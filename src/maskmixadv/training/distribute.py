@@ -1,9 +1,9 @@
 """One run over several devices: a process for each takes its part of every batch, and gradients are averaged.
 
-``torchrun --nproc-per-node N -m maskmixadv train …`` starts the processes, here called ranks. All of them draw a step's
-slices and augmentation alike, and after it they hold the same weights, bit for bit. Losses that are sums over weighted
-pixels are the same as on one device. Whatever a method computes over a batch, such as batch norm's statistics, a Dice
-loss or ratios of classes, it computes over its rank's part of the batch, as is usual.
+``torchrun --nproc-per-node N -m -- maskmixadv train …`` starts the processes, here called ranks. All of them draw a
+step's slices and augmentation alike, and after it they hold the same weights, bit for bit. Losses that are sums over
+weighted pixels are the same as on one device. Whatever a method computes over a batch, such as batch norm's statistics,
+a Dice loss or ratios of classes, it computes over its rank's part of the batch, as is usual.
 """
 
 import os
