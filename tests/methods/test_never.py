@@ -1,5 +1,7 @@
 """Parts of methods that no step of a run comes to: they are told."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -24,7 +26,7 @@ def test_what_begins_after_the_last_step_is_told(method: Method, told: str) -> N
 
 
 @pytest.mark.parametrize("kind", [ShapePU, ZScribbleSeg, Scribble2Label])
-def test_the_last_step_decides(kind: type[Method]) -> None:
+def test_the_last_step_decides(kind: Callable[..., Method]) -> None:
     """The last of four steps is the one at three quarters of the run."""
     assert not never_begun(kind(warmup=0.75), 4)
     assert len(never_begun(kind(warmup=0.76), 4)) == 1
@@ -55,7 +57,7 @@ def test_a_threshold_that_nothing_exceeds_is_told() -> None:
 
 
 @pytest.mark.parametrize("kind", [ShapePU, ZScribbleSeg, CycleMix])
-def test_a_square_that_hides_all_is_told(kind: type[Method]) -> None:
+def test_a_square_that_hides_all_is_told(kind: Callable[..., Method]) -> None:
     (line,) = kind(side=2 * SIDE).idle(4, SIDE)
     assert line.startswith(f"side: {2 * SIDE}, a window of {SIDE} pixels is always hidden")
     assert not kind(side=2 * SIDE - 1).idle(4, SIDE)
