@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -326,6 +327,30 @@ def test_damaged_scores_are_found_before_runs_are_made(
             assert "fold1-seed0/scores.csv" in capsys.readouterr().err
     finally:
         path.write_text(text)
+    assert calls == []
+
+
+@pytest.mark.parametrize("option", ["--out", "--runs"])
+def test_a_place_that_cannot_be_written_is_found_before_runs_are_made(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hours of training came before the line that nothing can be filed there."""
+    calls = list[object]()
+    monkeypatch.setattr("maskmixadv.bench.command.make", lambda *given: calls.append(given) or {})
+
+    def refused(folder: Path) -> IO[bytes]:
+        if folder == tmp_path / "closed":
+            raise PermissionError(13, "Permission denied")
+        return Path(os.devnull).open("rb")
+
+    monkeypatch.setattr("maskmixadv.bench.command.nameless", refused)
+    (tmp_path / "file").write_text("")
+    for name, told in (("closed", "Permission denied"), ("file", "can't be made a directory")):
+        given = {"--out": tmp_path / "out", "--runs": tmp_path / "runs", option: tmp_path / name}
+        assert run(["bench", "two.toml", *(str(word) for pair in given.items() for word in pair)]) == 2
+        error = capsys.readouterr().err
+        assert f"{tmp_path / name}: " in error
+        assert told in error
     assert calls == []
 
 

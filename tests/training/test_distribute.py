@@ -221,3 +221,50 @@ def _goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(Loop, "advance", interrupted)
     assert not train.fit(run, device="cpu")
     return run.load(torch.device("cpu"))["step"]
+
+
+TORCHRUNS = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WORLD_SIZE", "two", "environment: WORLD_SIZE: 'two', allowed is a number from 1; "),
+        ("WORLD_SIZE", "0", "environment: WORLD_SIZE: '0', allowed is a number from 1; "),
+        ("RANK", "", "environment: RANK: is not set with WORLD_SIZE=2; "),
+        ("RANK", "2", "environment: RANK: '2', allowed is a number from 0 to 1 with WORLD_SIZE=2; "),
+        ("LOCAL_RANK", "", "environment: LOCAL_RANK: is not set with WORLD_SIZE=2; "),
+        ("MASTER_ADDR", "", "environment: MASTER_ADDR: is not set with WORLD_SIZE=2; "),
+        (
+            "MASTER_PORT",
+            "-1",
+            "environment: MASTER_PORT: '-1', allowed is a number from 0 to 65535 with WORLD_SIZE=2; ",
+        ),
+    ],
+)
+def test_an_environment_that_torchrun_did_not_make_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    for each, text in {**TORCHRUNS, name: value}.items():
+        monkeypatch.setenv(each, text)
+    with pytest.raises(InputError, match=f"^{re.escape(told)}.*torchrun sets it"), joined("cpu"):
+        pass
+
+
+def test_an_empty_number_of_processes_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "")
+    with joined("cpu") as ranks:
+        assert ranks.size == 1
+
+
+def test_torchrun_leaves_our_options_alone() -> None:
+    """It takes any beginning of its own options for them, also behind the program's name, but not behind dashes."""
+    from torch.distributed.run import get_args_parser  # takes a second
+
+    start = ["--start", "runs/two"]
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "several-devices.md"
+    commands = [line.split() for line in page.read_text("utf-8").splitlines() if line.startswith("torchrun ")]
+    assert len(commands) == 2
+    for _, *words in commands:
+        given = get_args_parser().parse_args([*words, *start])
+        assert [given.training_script, *given.training_script_args] == [*words[words.index("maskmixadv") :], *start]

@@ -13,7 +13,7 @@ from maskmixadv.bench.runner import make, report_failures
 from maskmixadv.bench.table import Table, read
 from maskmixadv.bench.workers import Workers
 from maskmixadv.errors import INTERRUPTED, InputError, nearest, say
-from maskmixadv.files import make_directory, read_text, write_texts
+from maskmixadv.files import cannot_write, make_directory, nameless, read_text, write_texts
 from maskmixadv.formats import image_files
 
 SIGNS: Final = {"table.md": " runs are done: ", "results.csv": "row,method,fold,seed", "tests.csv": "row,measure,class"}
@@ -72,8 +72,11 @@ def bench(
     if dry:
         print("\n".join(f"{_state(cell)}  {cell.folder}" for cell in wanted))
         return 0
+    jobs = list(dict.fromkeys(cell.job for cell in wanted if not cell.job.done))
+    for folder in (out, runs) if jobs else ():  # else hours of training could not be filed
+        _must_be_writable(folder)
     try:
-        failed = make(list(dict.fromkeys(cell.job for cell in wanted if not cell.job.done)), made_by)
+        failed = make(jobs, made_by)
     except KeyboardInterrupt:
         say("maskmixadv: interrupted, runs are saved; the same command goes on")
         return INTERRUPTED
@@ -110,6 +113,14 @@ def _must_be_free(out: Path) -> None:
     for path, sign in there.items():
         if (text := read_text(path)).strip() and sign not in text:
             raise InputError(f"{path}: is there already, and not of a table of runs; name another directory by --out")
+
+
+def _must_be_writable(folder: Path) -> None:
+    make_directory(folder)
+    try:
+        nameless(folder).close()
+    except OSError as error:
+        raise cannot_write(folder, error) from None
 
 
 def _must_be_its_own(out: Path, table: Table, every: Sequence[Cell]) -> None:

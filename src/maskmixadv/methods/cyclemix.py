@@ -6,7 +6,7 @@ from typing import final
 
 from torch import nn
 
-from maskmixadv.methods.method import Method, Phase, check_weights, unmixed
+from maskmixadv.methods.method import Method, Phase, all_hidden, check_weights, unmixed
 from maskmixadv.methods.parts.views import check_blocks, mixed_again
 from maskmixadv.networks.components import largest_in_slices
 from maskmixadv.networks.losses import disagreement, most_probable, one_hot, partial_cross_entropy
@@ -57,9 +57,9 @@ class CycleMix(Method):
         check_weights(self, "mixed", "mixing", "component", "side")
         check_blocks(self.blocks)
 
-    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
-        """Return a line on `blocks` where a sample has no other to be mixed with."""
-        return unmixed(f"blocks: {self.blocks}", share)
+    def idle(self, share: int, window: int) -> Sequence[str]:
+        """Return lines on `blocks` where a sample has no other to be mixed with, and on `side` where all is hidden."""
+        return (*unmixed(f"blocks: {self.blocks}", share), *all_hidden(self.side, window))
 
     def kind(self, step: int, progress: float) -> None:
         """Return None: largest components are found on the CPU, so that no step can be replayed."""

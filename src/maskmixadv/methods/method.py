@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import nn
 
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted
 from maskmixadv.networks.unet import UNet
 from maskmixadv.strokes.corrections import PLAIN, Corrections
 from maskmixadv.tensors import Batch, Loss, Scalar, Task
@@ -141,6 +141,14 @@ class Method(abc.ABC):
             Side of a sample in pixels.
         """
         return ()
+
+    def begins(self) -> Mapping[str, str]:
+        """Return the fields that are fractions of a run after which something begins, with what it is.
+
+        Where no step of a run comes after one of them, its beginning says so (`never_begun`). Fields whose part has a
+        weight of 0, and is switched off so, are left out.
+        """
+        return {}
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """Return what a step decides in Python by its number or the run's progress, not by arithmetic on tensors.
@@ -300,6 +308,48 @@ def unmixed(field: str, share: int) -> tuple[str, ...]:
     if share > 1:
         return ()
     return (f"{field}, of 1 sample a process each is mixed with itself; 2 or more are mixed with another",)
+
+
+def all_hidden(side: int, window: int) -> tuple[str, ...]:
+    """Return a line, for `Method.idle`, where a hidden square of `side` pixels hides all of a window, wherever it lies.
+
+    Parameters
+    ----------
+    side
+        Side of the square, whose centre lies anywhere in the window, in pixels.
+    window
+        Side of a sample in pixels.
+
+    Examples
+    --------
+    >>> from maskmixadv.methods.method import all_hidden
+    >>> all_hidden(128, 64)
+    ('side: 128, a window of 64 pixels is always hidden in whole, and nothing is learnt of what is hidden',)
+    >>> all_hidden(32, 64)
+    ()
+    """
+    if side < 2 * window:
+        return ()
+    told = f"a window of {window} pixels is always hidden in whole, and nothing is learnt of what is hidden"
+    return (f"side: {side}, {told}",)
+
+
+def never_begun(method: Method, steps: int) -> tuple[str, ...]:
+    """Return a line on each part of a method that no step of a run of `steps` steps has (`Method.begins`).
+
+    Examples
+    --------
+    >>> from maskmixadv.methods import ShapePU
+    >>> from maskmixadv.methods.method import never_begun
+    >>> never_begun(ShapePU(warmup=1.0), steps=1500)
+    ('warmup: 1, of 1,500 steps none comes after it, so that nothing is learnt from unlabelled pixels',)
+    >>> never_begun(ShapePU(), steps=1500)
+    ()
+    """
+    last = (steps - 1) / steps
+    late = {name: part for name, part in method.begins().items() if getattr(method, name) > last}
+    told = f"of {counted(steps, 'step')} none comes after it, so that"
+    return tuple(f"{name}: {getattr(method, name):g}, {told} {part}" for name, part in late.items())
 
 
 def check_every(every: int | None) -> None:

@@ -1,6 +1,6 @@
 """Scribble2Label: pseudo labels where the average of a slice's past predictions is sure."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
@@ -137,6 +137,16 @@ class Scribble2Label(Method):
         if self.cells < 1:
             raise InputError(f"cells: {self.cells}, allowed is at least 1")
 
+    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
+        """Return a line on `threshold` where no average is above it."""
+        if self.threshold < 1 or not self.weight:
+            return ()
+        return ("threshold: 1, no average probability is above it, so that there are no pseudo labels",)
+
+    def begins(self) -> Mapping[str, str]:
+        """Return what `warmup` puts off."""
+        return {"warmup": "there are no pseudo labels"} if self.weight else {}
+
     def kind(self, step: int, progress: float) -> Hashable:  # noqa: ARG002
         """Return whether the warm-up is over."""
         return progress >= self.warmup
@@ -154,7 +164,8 @@ class Scribble2Label(Method):
         terms = {"pce": partial_cross_entropy(logits=logits, target=batch.target, weight=batch.weight)}
         if batch.progress >= self.warmup:
             sureness, sure = memory.read(batch).max(1)
-            unknown = (sureness <= self.threshold) | (batch.target != IGNORE)
+            # Between cells that are all 1, rounding may give a little more than 1.
+            unknown = (sureness.clamp(max=1) <= self.threshold) | (batch.target != IGNORE)
             pseudo = sure.to(torch.uint8).masked_fill(unknown, IGNORE)
             loss = partial_cross_entropy(logits=logits, target=pseudo, weight=uniform(pseudo))
             terms["pseudo"] = self.weight * loss

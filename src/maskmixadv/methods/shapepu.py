@@ -1,13 +1,13 @@
 """ShapePU: classes that unlabelled pixels surely do not have, and labels and consistency under occlusion."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import nn
 
-from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights
+from maskmixadv.methods.method import Method, Phase, all_hidden, check_fractions, check_weights
 from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
 from maskmixadv.methods.parts.views import Mixture, occlusion, quarters, turned
 from maskmixadv.networks.losses import disagreement, marginal, partial_cross_entropy
@@ -61,6 +61,14 @@ class ShapePU(Method):
     def __post_init__(self) -> None:
         check_weights(self, "unlabelled", "occluded", "consistency", "side")
         check_fractions(self, "warmup")
+
+    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
+        """Return a line on `side` where nothing is left to be seen."""
+        return all_hidden(self.side, window)
+
+    def begins(self) -> Mapping[str, str]:
+        """Return what `warmup` puts off."""
+        return {"warmup": "nothing is learnt from unlabelled pixels"} if self.unlabelled else {}
 
     def kind(self, step: int, progress: float) -> Hashable:  # noqa: ARG002
         """Return whether the warm-up is over."""

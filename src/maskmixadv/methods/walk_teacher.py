@@ -46,6 +46,8 @@ LEAST: Final = 1e-3
 """Least trust in the teacher: where walks say nothing, it alone decides."""
 SETTLED: Final = 0.99
 """Fraction of itself that the corrector's average keeps in a step, in the end."""
+UNHEARD: Final = "masks of dense slices whose strokes are known"
+"""What is not learnt from until `listen` is over."""
 
 
 @final
@@ -198,8 +200,14 @@ class WalkTeacher(Method):
         """Return a line on `listen` where no step comes after it."""
         if self.listen < 1 or not self.study:
             return ()
-        told = "masks of dense slices whose strokes are known are not learnt from at all"
+        told = f"{UNHEARD} are not learnt from at all"
         return (f"listen: 1, {told}; with less than 1, or --study 0, they are",)
+
+    def begins(self) -> Mapping[str, str]:
+        """Return what `listen` and `heed` put off."""
+        if not self.study or self.listen == 1:  # of which `idle` tells
+            return {}
+        return {"listen": f"{UNHEARD} are not learnt from at all", "heed": "dense slices correct no pseudo-label"}
 
     def kind(self, step: int, progress: float) -> Hashable | None:  # noqa: ARG002
         """Return whether the critic has its round."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from maskmixadv.methods.method import Method, Phase, check_fractions, check_weights, unmixed
+from maskmixadv.methods.method import Method, Phase, all_hidden, check_fractions, check_weights, unmixed
 from maskmixadv.methods.parts.ratios import mixture_ratios, negatives, trained_share
 from maskmixadv.methods.parts.views import check_blocks, mixed_again
 from maskmixadv.networks.components import largest_in_slices
@@ -69,9 +69,13 @@ class ZScribbleSeg(Method):
         check_fractions(self, "warmup")
         check_blocks(self.blocks)
 
-    def idle(self, share: int, window: int) -> Sequence[str]:  # noqa: ARG002
-        """Return a line on `blocks` where a sample has no other to be mixed with."""
-        return unmixed(f"blocks: {self.blocks}", share)
+    def idle(self, share: int, window: int) -> Sequence[str]:
+        """Return lines on `blocks` where a sample has no other to be mixed with, and on `side` where all is hidden."""
+        return (*unmixed(f"blocks: {self.blocks}", share), *all_hidden(self.side, window))
+
+    def begins(self) -> Mapping[str, str]:
+        """Return what `warmup` puts off."""
+        return {"warmup": "there is no spatial term"} if self.spatial else {}
 
     def kind(self, step: int, progress: float) -> None:
         """Return None: largest components are found on the CPU, so that no step can be replayed."""

@@ -18,7 +18,7 @@ from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError, apart, listed, say
 from maskmixadv.files import read_json
 from maskmixadv.methods import registry
-from maskmixadv.methods.method import Method
+from maskmixadv.methods.method import Method, never_begun
 from maskmixadv.networks.critic import LEAST_SIDE
 from maskmixadv.runs.lineage import in_both, lineage, shared, tell_by_name
 from maskmixadv.runs.origin import Facts, LearntFrom, PriorFrom, as_recorded, corpus_fields
@@ -177,7 +177,7 @@ def begin(
             say(f"maskmixadv: note: {first.root}: its network goes on with other slices: {line}")
     if (begun := _begun(run)) is not None:
         return begun
-    for line in method.idle(schedule.batch // ranks.size, schedule.window):
+    for line in (*method.idle(schedule.batch // ranks.size, schedule.window), *never_begun(method, schedule.steps)):
         say(f"maskmixadv: note: {run.root}: {line}")
     run.create()
     return run

@@ -1,9 +1,9 @@
 """One run over several devices: a process for each takes its part of every batch, and gradients are averaged.
 
-``torchrun --nproc-per-node N -m maskmixadv train …`` starts the processes, here called ranks. All of them draw a step's
-slices and augmentation alike, and after it they hold the same weights, bit for bit. Losses that are sums over weighted
-pixels are the same as on one device. Whatever a method computes over a batch, such as batch norm's statistics, a Dice
-loss or ratios of classes, it computes over its rank's part of the batch, as is usual.
+``torchrun --nproc-per-node N -m -- maskmixadv train …`` starts the processes, here called ranks. All of them draw a
+step's slices and augmentation alike, and after it they hold the same weights, bit for bit. Losses that are sums over
+weighted pixels are the same as on one device. Whatever a method computes over a batch, such as batch norm's statistics,
+a Dice loss or ratios of classes, it computes over its rank's part of the batch, as is usual.
 """
 
 import os
@@ -146,7 +146,8 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     Raises
     ------
     InputError
-        Where the device can't be shared out, or is not there.
+        Where the device can't be shared out, or is not there; or where the environment names several processes, but
+        not all that torchrun says of them.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
     ...     ranks
     Ranks(rank=0, size=1, device='cpu')
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _begun() == 1:
         yield Ranks(device=device)
         return
     from torch.distributed.rendezvous import rendezvous  # not in every torch
@@ -180,6 +181,32 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
             os._exit(2 if isinstance(error, InputError) else 1)  # torch may abort at a regular exit without its peers
         raise
     distributed.destroy_process_group()
+
+
+def _begun() -> int:
+    """Return how many processes torchrun has started; other programs set its variables, too, and not always all."""
+    size = _number("WORLD_SIZE", "1", least=1)
+    if size > 1:
+        most = {"RANK": size - 1, "LOCAL_RANK": size - 1, "MASTER_PORT": 65535}
+        for name, highest in most.items():
+            _number(name, most=highest, beside=size)
+        if not os.environ.get("MASTER_ADDR"):
+            raise InputError(_incomplete("MASTER_ADDR", "is not set", size))
+    return size
+
+
+def _number(name: str, default: str = "", *, least: int = 0, most: int | None = None, beside: int = 1) -> int:
+    text = os.environ.get(name) or default
+    number = int(text) if text.isdecimal() else -1
+    if number < least or (most is not None and number > most):
+        found = f"{text!r}, allowed is a number from {least}{'' if most is None else f' to {most}'}"
+        raise InputError(_incomplete(name, found if text else "is not set", beside))
+    return number
+
+
+def _incomplete(name: str, what: str, size: int) -> str:
+    beside = f" with WORLD_SIZE={size}" if size > 1 else ""
+    return f"environment: {name}: {what}{beside}; torchrun sets it, and for one process alone WORLD_SIZE is unset"
 
 
 def _place(device: str | None) -> torch.device:
