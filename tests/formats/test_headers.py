@@ -368,7 +368,7 @@ def test_a_fourth_axis_of_times_or_frequencies_is_no_channels(
     path = write(tmp_path / "a.nii", np.stack([ARRAY, ARRAY], -1), **fields)
     with pytest.raises(InputError, match=rf"of which the last could be time: {told}; allowed are channels"):
         nifti.read(path)
-    with pytest.raises(ValueError, match=r"the fourth axis could be time \(pixdim\[4\] 1, "):
+    with pytest.raises(ValueError, match=rf"the fourth axis could be time \({told}\), allowed are channels"):
         standalone_files.load_nifti(path)
     assert nifti.read(write(tmp_path / "b.nii", **fields)).notes == ()
 

@@ -93,6 +93,8 @@ def mark_of(image: Path, read: Callable[[Path], Header] | None = None) -> Mark:
 
     Parameters
     ----------
+    image
+        The file, or the folder of a series.
     read
         Reads the image's header; None: `maskmixadv.formats.image_files.header`.
 
