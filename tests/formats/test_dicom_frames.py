@@ -14,7 +14,7 @@ from highdicom.legacy import LegacyConvertedEnhancedCTImage, LegacyConvertedEnha
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate_extended, generate_frames
-from pydicom.uid import CTImageStorage, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import UID, CTImageStorage, JPEGLSLossless, RLELossless, generate_uid
 
 import tiny
 from dicoms import AXIAL, OBLIQUE, Change, pixels, write_series
@@ -370,8 +370,7 @@ def test_a_part_of_a_concatenation_is_told(tmp_path: Path, capsys: pytest.Captur
 def test_other_classes_of_dicom_are_refused_by_name(tmp_path: Path, uid: str, name: str) -> None:
     """A line called each of them one file of a series."""
     one = classic(write_series(tmp_path / "s", pixels()))[0]
-    one.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{uid}"
-    one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = UID(f"1.2.840.10008.5.1.4.1.1.{uid}")
     one.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     with pytest.raises(InputError, match=rf"a\.dcm: is DICOM of the class {name}, allowed are a folder of slices, "):
         image_files.read(tmp_path / "a.dcm")
