@@ -208,6 +208,27 @@ def test_a_segmentation_of_another_frame_of_reference_is_told(
     assert capsys.readouterr().err.startswith(told) is not lacking
 
 
+@pytest.mark.parametrize("name", ["PatientID", "StudyInstanceUID"])
+def test_a_segmentation_of_another_patient_or_study_is_told(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that lacks it, as programs that anonymise leave it, is not told."""
+    written = write_series(tmp_path / "s", pixels())
+    labels = np.zeros((5, 7, 4), np.uint8)
+    labels[1, 2:5, 1:3] = 1
+    write_seg(tmp_path / "seg.dcm", written, labels, ("background", "organ"))
+    for value, told in (("1.2.3", True), ("", False)):
+        made = pydicom.dcmread(tmp_path / "seg.dcm")
+        mine = getattr(pydicom.dcmread(next(written.iterdir())), name)
+        setattr(made, name, value)
+        made.save_as(tmp_path / "seg.dcm")
+        capsys.readouterr()
+        found = seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "organ"))
+        np.testing.assert_array_equal(found, labels)
+        said = f"its {name} is '1.2.3', that of its series '{mine}'; look whether it is of this patient and study"
+        assert capsys.readouterr().err == (f"{tmp_path / 'seg.dcm'}: {said}\n" if told else "")
+
+
 def test_segments_of_one_name_are_one_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It was not said, and where they overlap, segment 'organ' overlapped 'organ'."""
     organ, lesion = boxes()

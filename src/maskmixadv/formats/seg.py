@@ -37,6 +37,8 @@ EMPTY: Final = (
 UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID")
 """What a segmentation says of the slices that it was drawn on; the last one tells them apart."""
 FRAME: Final = "FrameOfReferenceUID"
+IDENTITY: Final = ("PatientID", "StudyInstanceUID")
+"""What a segmentation and its series have in common, by which a file is known that was laid to another one."""
 LIKELY: Final = 0.5
 """From which fraction or probability on a voxel of a fractional segment belongs to it."""
 LABELMAP: Final = "LABELMAP"
@@ -134,6 +136,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     _must_be_described(path, found)
     grid = _grid(path, image) if found.get(FRAME) else None  # then its slices say where it lies
+    _tell_of_identity(path, found, image)
     _tell_of_frame(path, found, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
     frames = getattr(image.geometry, "frames", ())
@@ -366,6 +369,16 @@ def _tell_of_frame(path: Path, found: Any, image: Volume) -> None:  # noqa: ANN4
     if mine and other and mine != other:
         said = f"its {FRAME} is {mine}, that of its series {other}"
         say(f"{path}: {said}; it is laid on it by its places all the same, so look whether it fits")
+
+
+def _tell_of_identity(path: Path, found: Any, image: Volume) -> None:  # noqa: ANN401
+    """Say where a segmentation is of another patient or study than its series, though it refers to that one."""
+    headers = getattr(image.geometry, "headers", ())
+    for name in IDENTITY:
+        mine, other = (str(each.get(name) or "").strip() for each in (found, headers[0] if headers else {}))
+        if mine and other and mine != other:
+            said = f"its {name} is {mine!r:.80}, that of its series {other!r:.80}"
+            say(f"{path}: {said}; look whether it is of this patient and study")
 
 
 def _tell_of_others(path: Path, found: Any, slices: Sequence[str]) -> None:  # noqa: ANN401
