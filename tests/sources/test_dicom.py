@@ -23,6 +23,7 @@ from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.formats import dicom_geometry, image_files, seg, series
+from maskmixadv.formats.details.class_colours import cielab, colour_of
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.sources import dicom, folder
 
@@ -129,6 +130,9 @@ def test_a_segmentation_comes_back_from_where_it_went(tmp_path: Path) -> None:
     assert seg.names(tmp_path / "seg.dcm") == ["RV", "Myo", "LV"]
     header = pydicom.dcmread(tmp_path / "seg.dcm")
     assert (header.PatientID, header.Modality) == ("p", "SEG")
+    assert [each.RecommendedDisplayCIELabValue for each in header.SegmentSequence] == [
+        cielab(colour_of(code)) for code in (1, 2, 3)
+    ]
     assert header.FrameOfReferenceUID == pydicom.dcmread(next(written.iterdir())).FrameOfReferenceUID
     volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(segment_numbers=[3], combine_segments=True)
     (index,) = np.argwhere(volume.array)

@@ -58,14 +58,26 @@ class SeriesGeometry(Geometry):
             return other
         return path
 
-    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
-        """Write a DICOM segmentation, whose segments `classes` name, or NIfTI where the path's suffix says so."""
+    def write_labels(
+        self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = (), colours: Sequence[str] = ()
+    ) -> None:
+        """Write a DICOM segmentation, whose segments `classes` name, or NIfTI where the path's suffix says so.
+
+        Parameters
+        ----------
+        path, labels, classes
+            As in `maskmixadv.formats.volume.Geometry.write_labels`.
+        colours
+            Each class's colour, such as ``#4aa8ff``, for a segmentation; empty: the studio's.
+        """
         if path.name.endswith(nifti.SUFFIXES):
             image = nib.Nifti1Image(labels.T, self.affine)
             image.header.set_xyzt_units("mm")
             nifti.NiftiGeometry(image.header).write_labels(path, labels, classes)
         else:
-            seg.write(path, labels, self.headers, classes, thickness=self.thickness, frames=self.frames)
+            seg.write(
+                path, labels, self.headers, classes, thickness=self.thickness, frames=self.frames, colours=colours
+            )
 
 
 @dataclass(frozen=True)
@@ -100,9 +112,11 @@ class PictureGeometry(SeriesGeometry):
         header.set_xyzt_units("mm")
         return header
 
-    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
-        """Write a DICOM segmentation, or NIfTI where the path's suffix says so."""
+    def write_labels(
+        self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = (), colours: Sequence[str] = ()
+    ) -> None:
+        """Write a DICOM segmentation, or NIfTI where the path's suffix says so; parameters are a series'."""
         if path.name.endswith(nifti.SUFFIXES):
             nifti.NiftiGeometry(self.nifti_header()).write_labels(path, labels, classes)
         else:
-            super().write_labels(path, labels, classes)
+            super().write_labels(path, labels, classes, colours)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
-from maskmixadv.formats.details import itk_fields, metaimage, nrrd_bzip2, nrrd_space
+from maskmixadv.formats.details import itk_fields, metaimage, nrrd_bzip2, nrrd_space, slicer
 from maskmixadv.formats.details.metaimage import MOST_TEXT
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import SPLIT, Declared, check_size, existing, in_one_line, reading
@@ -104,14 +104,16 @@ class ItkGeometry(Geometry):
         """Whether the file says where it lies in the patient."""
         return self.lies
 
-    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
-        """Write a packed NRRD or MetaImage file, as its name says."""
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
+        """Write a packed NRRD or MetaImage file, as its name says; NRRD has segments that 3D Slicer knows by name."""
         itk = _itk(path)
         image = itk.GetImageFromArray(labels if len(self.spacing) == 3 else labels[0])
         spacing, origin = (tuple(mm / UNITS[self.unit] for mm in each) for each in (self.spacing, self.origin))
         image.SetSpacing(spacing)
         image.SetOrigin(origin)
         image.SetDirection(self.direction)
+        for name, value in (slicer.fields(labels, classes) if path.suffix.lower() in NRRD else {}).items():
+            image.SetMetaData(name, value)
         with replaced(path) as partial, lower_case(partial) as low:
             try:
                 itk.WriteImage(image, str(low), useCompression=True)

@@ -13,6 +13,7 @@ from jaxtyping import Shaped, UInt8
 from maskmixadv.errors import InputError, counted, listed, nearest, say
 from maskmixadv.files import replaced
 from maskmixadv.formats import dicom_header, dicom_pixels
+from maskmixadv.formats.details.class_colours import cielab, colour_of
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.volume import Volume
 from maskmixadv.optional import needed
@@ -172,6 +173,7 @@ def write(
     *,
     thickness: float = 1.0,
     frames: Sequence[int] = (),
+    colours: Sequence[str] = (),
 ) -> None:
     """Write `labels` as a segmentation of a series, one segment a class; whole or not at all.
 
@@ -189,6 +191,9 @@ def write(
         SliceThickness (mm) of slices that don't say theirs.
     frames
         Number of each slice's frame in a multi-frame file, from 1; empty for slices with a file each.
+    colours
+        Each class's colour for programs that show it, such as ``#4aa8ff``; empty: the studio's
+        (`maskmixadv.formats.details.class_colours.colour_of`).
 
     Raises
     ------
@@ -205,6 +210,8 @@ def write(
     made = _made(path, labels, headers, classes, thickness, frames)
     _forget(made, headers[0])
     _spell(made, classes)
+    for number, segment in enumerate(made.SegmentSequence, 1):
+        segment.RecommendedDisplayCIELabValue = cielab(colours[number] if colours else colour_of(number))
     with replaced(path) as place:
         made.save_as(place)
 
