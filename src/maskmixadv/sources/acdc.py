@@ -201,8 +201,8 @@ def _parts(name: str) -> tuple[str, int]:
 def _read_volume(path: Path) -> _Read:
     unused = Counter[str]()
     image, scribble, dense = _read_h5(path, unused)
-    coded = {"scribble": _coded(scribble, UNLABELLED, path), "dense": _coded(dense, None, path)}
-    return _case(path.stem, image=image, **coded), unused
+    scribble, dense = _coded(scribble, UNLABELLED, path), _coded(dense, None, path)
+    return _case(path.stem, image=image, scribble=scribble, dense=dense), unused
 
 
 def _read_slices(name: str, paths: Sequence[Path]) -> _Read:
@@ -220,8 +220,8 @@ def _read_slices(name: str, paths: Sequence[Path]) -> _Read:
         raise InputError(f"{ordered[0].parent}/{name}_slice_*.h5: slices have shapes {sorted(shapes)}, must be equal")
     image, scribble, dense = (np.stack(arrays) for arrays in zip(*read, strict=True))
     first = ordered[0]
-    coded = {"scribble": _coded(scribble, UNLABELLED, first), "dense": _coded(dense, None, first)}
-    return _case(name, image=image, **coded), unused
+    scribble, dense = _coded(scribble, UNLABELLED, first), _coded(dense, None, first)
+    return _case(name, image=image, scribble=scribble, dense=dense), unused
 
 
 def _number(path: Path) -> int:
