@@ -192,7 +192,16 @@ def test_lengths_of_nrrd_and_metaimage_come_in_as_millimetres(tmp_path: Path) ->
         np.testing.assert_array_equal(volume.array, ARRAY.T)
         out = tmp_path / f"out-{path.name}"
         image_files.write_labels(out, CODES, volume)
-        assert SimpleITK.ReadImage(str(out)).GetSpacing() == pytest.approx((1.5, 2.0, 8.0))
+        # Labels lie on their image for who heeds the unit, and for ITK, which does not.
+        labels = image_files.read(out)
+        assert labels.spacing == pytest.approx((8.0, 2.0, 1.5))
+        theirs, other = (SimpleITK.ReadImage(str(file)) for file in (path, out))
+        assert other.GetSpacing() == pytest.approx(theirs.GetSpacing())
+        assert other.GetOrigin() == pytest.approx(theirs.GetOrigin())
+        if volume.geometry.placed:
+            assert volume.affine is not None
+            assert labels.affine is not None
+            np.testing.assert_allclose(labels.affine, volume.affine)
 
 
 @pytest.mark.parametrize(

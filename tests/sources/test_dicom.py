@@ -23,6 +23,7 @@ from maskmixadv.cli.app import run
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.errors import InputError
 from maskmixadv.formats import dicom_geometry, image_files, seg, series
+from maskmixadv.formats.details.class_colours import cielab, colour_of
 from maskmixadv.inference.predictor import Predictor
 from maskmixadv.sources import dicom, folder
 
@@ -129,6 +130,9 @@ def test_a_segmentation_comes_back_from_where_it_went(tmp_path: Path) -> None:
     assert seg.names(tmp_path / "seg.dcm") == ["RV", "Myo", "LV"]
     header = pydicom.dcmread(tmp_path / "seg.dcm")
     assert (header.PatientID, header.Modality) == ("p", "SEG")
+    assert [each.RecommendedDisplayCIELabValue for each in header.SegmentSequence] == [
+        cielab(colour_of(code)) for code in (1, 2, 3)
+    ]
     assert header.FrameOfReferenceUID == pydicom.dcmread(next(written.iterdir())).FrameOfReferenceUID
     volume = hd.seg.segread(tmp_path / "seg.dcm").get_volume(segment_numbers=[3], combine_segments=True)
     (index,) = np.argwhere(volume.array)
@@ -206,6 +210,27 @@ def test_a_segmentation_of_another_frame_of_reference_is_told(
     np.testing.assert_array_equal(found, labels)
     told = f"{tmp_path / 'seg.dcm'}: its FrameOfReferenceUID is 1.2.3, that of its series "
     assert capsys.readouterr().err.startswith(told) is not lacking
+
+
+@pytest.mark.parametrize("name", ["PatientID", "StudyInstanceUID"])
+def test_a_segmentation_of_another_patient_or_study_is_told(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that lacks it, as programs that anonymise leave it, is not told."""
+    written = write_series(tmp_path / "s", pixels())
+    labels = np.zeros((5, 7, 4), np.uint8)
+    labels[1, 2:5, 1:3] = 1
+    write_seg(tmp_path / "seg.dcm", written, labels, ("background", "organ"))
+    for value, told in (("1.2.3", True), ("", False)):
+        made = pydicom.dcmread(tmp_path / "seg.dcm")
+        mine = getattr(pydicom.dcmread(next(written.iterdir())), name)
+        setattr(made, name, value)
+        made.save_as(tmp_path / "seg.dcm")
+        capsys.readouterr()
+        found = seg.read(tmp_path / "seg.dcm", series.read(written), ("background", "organ"))
+        np.testing.assert_array_equal(found, labels)
+        said = f"its {name} is '1.2.3', that of its series '{mine}'; look whether it is of this patient and study"
+        assert capsys.readouterr().err == (f"{tmp_path / 'seg.dcm'}: {said}\n" if told else "")
 
 
 def test_segments_of_one_name_are_one_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

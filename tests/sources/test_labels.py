@@ -299,6 +299,24 @@ def test_slicers_segments_may_be_spelled_in_any_way(tmp_path: Path, name: str) -
     np.testing.assert_array_equal(found[1], np.eye(4)[None])
 
 
+def test_labels_as_nrrd_come_back_by_the_names_of_their_segments(tmp_path: Path) -> None:
+    """3D Slicer showed numbers, and codes were taken for those of other classes. An empty segment has no extent."""
+    classes = ("background", "RV", "Herz\\wand ä", "左心室", "scar")
+    labels = DENSE.astype(np.uint8)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(IMAGE), tmp_path / "a.nrrd")
+    image_files.write_labels(tmp_path / "b.nrrd", labels, image_files.read(tmp_path / "a.nrrd"), classes)
+    turned = (classes[0], *classes[:0:-1])
+    found = segments.read(tmp_path / "b.nrrd", turned, around=0)
+    assert found is not None
+    np.testing.assert_array_equal(found[1], np.array([0, 4, 3, 2, 1], np.uint8)[labels])
+    told = SimpleITK.ReadImage(tmp_path / "b.nrrd")
+    d, h, w = np.nonzero(labels == 2)
+    box = (w.min(), w.max(), h.min(), h.max(), d.min(), d.max())
+    assert told.GetMetaData("Segment1_Extent") == " ".join(map(str, box))
+    assert told.GetMetaData("Segment3_Extent") == "0 -1 0 -1 0 -1"
+    assert told.GetMetaData("Segment0_Color") == "0.290196 0.658824 1"
+
+
 @pytest.mark.parametrize("names", [("T", "t"), ("left lung", "Left_Lung"), ("Narb\u00eb", "Narbe\u0308")])
 def test_names_that_differ_in_spelling_alone_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     """They would share a column of clinical.csv, and one would take the other's segments."""

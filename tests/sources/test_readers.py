@@ -226,6 +226,51 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         acdc.prepare(source, tmp_path / "c3")
 
 
+def test_attributes_and_other_arrays_of_hdf5_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (1, 2):
+        path = tmp_path / "src" / f"patient00{number}_frame01.h5"
+        write_h5(path, *tiny.volume(number))
+        with h5py.File(path, "r+") as file:
+            file["image"].attrs["spacing"] = (10.0, 1.5, 1.5)
+            file["image"].attrs["CLASS"] = "IMAGE"  # HDF5's own
+            file.attrs["patient"] = "x"
+            file["weights"] = np.ones(3)
+    acdc.prepare(tmp_path / "src", tmp_path / "c")
+    told = "image: spacing, patient, weights of 2 HDF5 files are not used, allowed are arrays image, scribble and label"
+    assert f"{tmp_path / 'src'}: {told}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "value", "fine"), [("scale_factor", 2.0, 1.0), ("add_offset", -1, 0)])
+def test_numbers_of_hdf5_that_count_otherwise_are_refused(tmp_path: Path, name: str, value: float, fine: float) -> None:
+    """Labels had other codes, and images other intensities."""
+    path = tmp_path / "src" / "patient001_frame01.h5"
+    write_h5(path, *tiny.volume())
+    with h5py.File(path, "r+") as file:
+        file["label"].attrs[name] = value
+    with pytest.raises(InputError, match=rf"frame01\.h5: .*label has {name} {value}, allowed is {fine:g}"):
+        acdc.prepare(tmp_path / "src", tmp_path / "c")
+    with h5py.File(path, "r+") as file:
+        file["label"].attrs[name] = fine
+    assert len(acdc.prepare(tmp_path / "src", tmp_path / "c").entries) == 1
+
+
+def test_links_inside_an_hdf5_file_are_followed(tmp_path: Path) -> None:
+    """The line was that the array is none of this file."""
+    path, other = tmp_path / "src" / "patient001_frame01.h5", tmp_path / "other.h5"
+    for each in (path, other):
+        write_h5(each, *tiny.volume())
+    with h5py.File(path, "r+") as file:
+        file.move("label", "truth")
+        file["label"] = h5py.SoftLink("/truth")
+    assert len(acdc.prepare(tmp_path / "src", tmp_path / "c").entries) == 1
+    with h5py.File(path, "r+") as file:
+        del file["label"], file["truth"]
+        file["truth"] = h5py.ExternalLink(str(other), "/label")
+        file["label"] = h5py.SoftLink("/truth")
+    with pytest.raises(InputError, match="label lies in another file, allowed is an array of this one; copy it there"):
+        acdc.prepare(tmp_path / "src", tmp_path / "d")
+
+
 @pytest.mark.parametrize("name", ["image", "scribble", "label"])
 def test_chunks_that_were_never_written_are_refused(tmp_path: Path, name: str) -> None:
     """HDF5 fills them: an image's slice would be black, and a mask's nothing but background."""

@@ -8,11 +8,13 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
 import dicoms
 import own
 import tiny
 from maskmixadv.formats import image_files, nifti, seg
+from maskmixadv.formats.details.class_colours import cielab
 from maskmixadv.formats.slicing import View
 from maskmixadv.inference import outputs
 from maskmixadv.studio.export.masks import CaseMask
@@ -20,6 +22,7 @@ from maskmixadv.studio.export.meshes import TRIANGLE, write_meshes
 from maskmixadv.studio.export.overlays import edges
 from maskmixadv.studio.export.segmentations import write_segmentations
 from maskmixadv.studio.images.volumes import ShownImage, show
+from maskmixadv.studio.palette import PaletteClass
 from maskmixadv.studio.session import Session
 from studio_server import client, predict, refused
 
@@ -140,11 +143,14 @@ def test_a_segmentation_is_made_of_a_series_alone(folder: Path, tmp_path: Path) 
     image = ShownImage(volume, np.zeros((1, *DENSE.shape), np.uint16), (), coloured=False)
     series = CaseMask("a", image, View(), DENSE, ("predicted",) * len(DENSE))
     problems = list[str]()
+    classes = [PaletteClass(name, "#ffffff") for name in CLASSES]
     assert (
-        write_segmentations(tmp_path / "out", [series, mask(folder / "images/s0.nii.gz", DENSE)], CLASSES, problems)
+        write_segmentations(tmp_path / "out", [series, mask(folder / "images/s0.nii.gz", DENSE)], classes, problems)
         == 1
     )
     assert len(problems) == 1
+    (white,) = {tuple(each.RecommendedDisplayCIELabValue) for each in dcmread(tmp_path / "out/a.dcm").SegmentSequence}
+    assert white == tuple(cielab("#ffffff"))
     np.testing.assert_array_equal(seg.read(tmp_path / "out" / "a.dcm", volume, CLASSES), DENSE)
 
 

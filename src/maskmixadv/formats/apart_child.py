@@ -19,6 +19,10 @@ KINDS = ("UInt8", "Int8", "UInt16", "Int16", "UInt32", "Int32", "UInt64", "Int64
 CHUNK = 2**20
 SLACK = 64
 """Bytes that checksums may add to a chunk."""
+SCALES = {"scale_factor": 1, "add_offset": 0}
+"""Attributes of HDF5's arrays by which netCDF's programs scale numbers, and what changes nothing."""
+OWN = (*SCALES, "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS")
+"""Attributes that are used, or by which HDF5 keeps order itself."""
 
 Values = Callable[[], Any]
 
@@ -78,12 +82,14 @@ def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
 
     Returns
     -------
-    A function that reads the values, and ``shape``, ``kind`` (NumPy's code of the type) and ``chunks``.
+    A function that reads the values, and ``shape``, ``kind`` (NumPy's code of the type) and ``chunks``; ``attributes``
+    of the array, but for HDF5's own, and ``beside``, which are the file's attributes and its other arrays and groups.
 
     Raises
     ------
     ValueError
-        If the array is not in the file itself, has no 2 or 3 axes of numbers, or declares more than the file holds; of
+        If the array is not in the file itself, its numbers count by a scale or an offset, it has no 2 or 3 axes of
+        numbers, or declares more than the file holds; of
         chunks, the function does.
 
     Examples
@@ -92,14 +98,22 @@ def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
     >>> with h5py.File("a.h5", "w") as file:
     ...     file["image"] = [[1.0, 2.0, 3.0]]
     >>> hdf5("a.h5", "image")[1]
-    {'shape': (1, 3), 'kind': '<f8', 'chunks': (1, 3)}
+    {'shape': (1, 3), 'kind': '<f8', 'chunks': (1, 3), 'attributes': [], 'beside': []}
     """
     import h5py
+    import numpy as np
 
     file = h5py.File(path, "r", locking=False)
     found = file[name]
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(found, h5py.Dataset):
+    if not isinstance(found, h5py.Dataset):
         raise ValueError(f"{name} is no array of this file")
+    if found.file.filename != file.filename:
+        raise ValueError(f"{name} lies in another file, allowed is an array of this one; copy it there")
+    for scale, fine in SCALES.items():
+        values_of = np.ravel(found.attrs.get(scale, fine)).tolist()
+        if set(values_of) != {fine}:
+            told = ", ".join(map(str, values_of))[:40]
+            raise ValueError(f"{name} has {scale} {told}, allowed is {fine}; store numbers as they count")
     if found.external or found.is_virtual or found.dtype.kind not in "biuf" or found.ndim not in (2, 3):
         raise ValueError(f"{name} has {found.ndim} axes of {found.dtype}, allowed are 2 or 3 of numbers")
     if found.chunks is None and found.id.get_storage_size() < found.nbytes:
@@ -115,7 +129,11 @@ def hdf5(path: str, name: str) -> tuple[Values, dict[str, Any]]:
         with file:
             return found[()]
 
-    return values, {"shape": found.shape, "kind": found.dtype.str, "chunks": found.chunks or found.shape}
+    said = {
+        "attributes": [key for key in found.attrs if key not in OWN],
+        "beside": [*file.attrs, *(key for key in file if key != name)],
+    }
+    return values, {"shape": found.shape, "kind": found.dtype.str, "chunks": found.chunks or found.shape, **said}
 
 
 def dicom(path: str) -> tuple[Values, dict[str, Any]]:

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from maskmixadv.errors import InputError, say
 from maskmixadv.formats import nifti, seg
+from maskmixadv.formats.details import nifti_forms
 from maskmixadv.formats.volume import Geometry
 from maskmixadv.types import Spacing
 
@@ -54,18 +55,42 @@ class SeriesGeometry(Geometry):
             seg.must_be_possible(path, self.headers, classes, frames=self.frames)
         except InputError as error:
             other = path.with_name(path.name.removesuffix(LABELS_AS[""]) + nifti.SUFFIXES[0])
-            say(f"{error}; its labels are written as NIfTI, {other.name}")
+            say(f"{error}; its labels are written as NIfTI, {other.name}{self._sheared()}")
             return other
         return path
 
-    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
-        """Write a DICOM segmentation, whose segments `classes` name, or NIfTI where the path's suffix says so."""
+    def _sheared(self) -> str:
+        """Say what comes of labels as NIfTI where slices are sheared; empty where they are not."""
+        h, w = (int(self.headers[0].get(name) or 1) for name in ("Rows", "Columns"))
+        if self.affine is None or nifti_forms.held_by_qform(self.affine, (w, h, len(self.frames or self.headers))):
+            return ""
+        axes = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        angle = float(np.degrees(np.arcsin(min(1.0, float(np.abs(axes.T @ axes - np.eye(3)).max())))))
+        return (
+            f"; slices are sheared by {angle:.1f}°, which its sform alone holds, and ITK, as of 3D Slicer, refuses it"
+        )
+
+    def write_labels(
+        self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = (), colours: Sequence[str] = ()
+    ) -> None:
+        """Write a DICOM segmentation, whose segments `classes` name, or NIfTI where the path's suffix says so.
+
+        Parameters
+        ----------
+        path, labels, classes
+            As in `maskmixadv.formats.volume.Geometry.write_labels`.
+        colours
+            Each class's colour, such as ``#4aa8ff``, for a segmentation; empty: the studio's.
+        """
         if path.name.endswith(nifti.SUFFIXES):
-            image = nib.Nifti1Image(labels.T, self.affine)
-            image.header.set_xyzt_units("mm")
-            nifti.NiftiGeometry(image.header).write_labels(path, labels, classes)
+            d, h, w = labels.shape
+            header: Any = nifti_forms.placed_header(np.eye(4) if self.affine is None else self.affine, (w, h, d))
+            header.set_xyzt_units("mm")
+            nifti.NiftiGeometry(header).write_labels(path, labels, classes)
         else:
-            seg.write(path, labels, self.headers, classes, thickness=self.thickness, frames=self.frames)
+            seg.write(
+                path, labels, self.headers, classes, thickness=self.thickness, frames=self.frames, colours=colours
+            )
 
 
 @dataclass(frozen=True)
@@ -100,9 +125,11 @@ class PictureGeometry(SeriesGeometry):
         header.set_xyzt_units("mm")
         return header
 
-    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
-        """Write a DICOM segmentation, or NIfTI where the path's suffix says so."""
+    def write_labels(
+        self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = (), colours: Sequence[str] = ()
+    ) -> None:
+        """Write a DICOM segmentation, or NIfTI where the path's suffix says so; parameters are a series'."""
         if path.name.endswith(nifti.SUFFIXES):
             nifti.NiftiGeometry(self.nifti_header()).write_labels(path, labels, classes)
         else:
-            super().write_labels(path, labels, classes)
+            super().write_labels(path, labels, classes, colours)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped, UInt8
 from maskmixadv.errors import InputError
 from maskmixadv.files import cannot_write, lower_case, replaced
 from maskmixadv.formats import apart
-from maskmixadv.formats.details import itk_fields, metaimage, nrrd_bzip2, nrrd_space
+from maskmixadv.formats.details import itk_fields, metaimage, nrrd_bzip2, nrrd_space, slicer
 from maskmixadv.formats.details.metaimage import MOST_TEXT
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import SPLIT, Declared, check_size, existing, in_one_line, reading
@@ -79,6 +79,9 @@ class ItkGeometry(Geometry):
         not said.
     space
         The line of an NRRD header that says a space that is not the patient's, for labels; None: there is none.
+    unit
+        The unit of the file's own lengths, a word of `UNITS`, for labels: ITK passes over it, and they lie on their
+        image for programs that heed it and for others where both have one unit.
 
     Examples
     --------
@@ -94,29 +97,44 @@ class ItkGeometry(Geometry):
     spaced: bool = True
     lies: bool = True
     space: str | None = None
+    unit: str = "mm"
 
     @property
     def placed(self) -> bool:
         """Whether the file says where it lies in the patient."""
         return self.lies
 
-    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:  # noqa: ARG002
-        """Write a packed NRRD or MetaImage file, as its name says."""
+    def write_labels(self, path: Path, labels: UInt8[np.ndarray, "d h w"], classes: Sequence[str] = ()) -> None:
+        """Write a packed NRRD or MetaImage file, as its name says; NRRD has segments that 3D Slicer knows by name."""
         itk = _itk(path)
         image = itk.GetImageFromArray(labels if len(self.spacing) == 3 else labels[0])
-        image.SetSpacing(self.spacing)
-        image.SetOrigin(self.origin)
+        spacing, origin = (tuple(mm / UNITS[self.unit] for mm in each) for each in (self.spacing, self.origin))
+        image.SetSpacing(spacing)
+        image.SetOrigin(origin)
         image.SetDirection(self.direction)
+        for name, value in (slicer.fields(labels, classes) if path.suffix.lower() in NRRD else {}).items():
+            image.SetMetaData(name, value)
         with replaced(path) as partial, lower_case(partial) as low:
             try:
                 itk.WriteImage(image, str(low), useCompression=True)
             except RuntimeError as error:
                 raise cannot_write(path, RuntimeError(_last(error))) from None
-            if (
-                not self.lies and path.suffix.lower() in NRRD
-            ):  # ITK says the patient's space, and other programs turn it
-                grid = nrrd_space.Grid(self.space, self.spacing if self.spaced else None, self.origin)
-                low.write_bytes(nrrd_space.put(low.read_bytes(), grid))
+            written = content = low.read_bytes()
+            if path.suffix.lower() not in NRRD:
+                content = metaimage.with_unit(content, self.unit)
+            else:
+                if not self.lies:  # ITK says the patient's space, and other programs turn it
+                    grid = nrrd_space.Grid(self.space, spacing if self.spaced else None, origin)
+                    content = nrrd_space.put(content, grid)
+                if self.unit != "mm":
+                    content = nrrd_space.with_lines(content, [self._units()])
+            if content != written:
+                low.write_bytes(content)
+
+    def _units(self) -> str:
+        """Return the line of an NRRD header that says the unit of each axis."""
+        name = "space units" if self.lies or self.space else "units"
+        return f"{name}: " + " ".join([f'"{self.unit}"'] * len(self.spacing))
 
 
 def fields(path: Path) -> tuple[dict[str, str], int]:
@@ -416,9 +434,9 @@ def _grid(path: Path, told: dict[str, Any]) -> tuple[tuple[int, int, int], ItkGe
         raise InputError(f"{path}: kinds: {' '.join(kinds)}: allowed are axes of space; save each frame as a file")
     spaced = any(name in said for name in SPACED) and _spacings_known(path, said.get("spacings", ""), min(len(size), 3))
     lies = said.get("space", "").lower() in SPACES if path.suffix.lower() in NRRD else spaced
-    sizes, origin = (tuple(each * unit for each in lengths) for lengths in (spacing, origin))
+    sizes, origin = (tuple(each * UNITS[unit] for each in lengths) for lengths in (spacing, origin))
     space = nrrd_space.of(said, len(sizes)) if path.suffix.lower() in NRRD and not lies else None
-    place = ItkGeometry(sizes, origin, direction, spaced, lies, space)
+    place = ItkGeometry(sizes, origin, direction, spaced, lies, space, unit)
     check_spacing(path, place.spacing, "spacing")
     if angle := tilt(_affine(place)):
         raise InputError(f"{path}: axes are {angle:.1f}° from right angles (tilt), allowed is none; resample it")
@@ -503,8 +521,8 @@ def _parted(line: str, separators: str) -> tuple[str, str, str]:
     return line.partition(line[first]) if first >= 0 else (line, "", "")
 
 
-def _unit(path: Path) -> float:
-    """Return the millimetres of the header's unit of length, and refuse other fields of a grid that ITK passes over."""
+def _unit(path: Path) -> str:
+    """Return the unit of length, by its first name in `UNITS`; refuse other fields of a grid that ITK passes over."""
     fields = _fields(path)
     named = {word: name for name in LENGTHS for word in _words(fields.get(name, ""))}
     if len({UNITS.get(word) for word in named}) > 1 or any(word not in UNITS for word in named):
@@ -513,7 +531,8 @@ def _unit(path: Path) -> float:
     lies = fields.get("anatomicalorientation", "???").upper()
     if lies not in ("RAI", "???", "?", "") and not any(name in fields for name in TURNED):
         raise InputError(f"{path}: AnatomicalOrientation {lies[:20]} without TransformMatrix; save it again with one")
-    return UNITS[next(iter(named), "mm")]
+    mm = UNITS[next(iter(named), "mm")]
+    return next(word for word, each in UNITS.items() if each == mm)
 
 
 def _words(value: str) -> list[str]:

@@ -18,6 +18,7 @@ from maskmixadv.errors import InputError, say
 from maskmixadv.files import lower_case, replaced
 from maskmixadv.formats.details import nifti_fields
 from maskmixadv.formats.details.nifti_fields import in_colour
+from maskmixadv.formats.details.nifti_forms import placed_header
 from maskmixadv.formats.flat import colours, grey, uncoloured
 from maskmixadv.formats.reading import CHUNK, DEFLATED, SPLIT, Declared, LargeError, check_size, existing, fill, reading
 from maskmixadv.formats.slicing import Header
@@ -672,8 +673,8 @@ def _nifti_header(like: Volume) -> nib.Nifti1Header:
     header = like.geometry.nifti_header()
     if header is not None:
         return header
-    nothing = np.broadcast_to(np.zeros(1, np.uint8), like.array.T.shape)
-    return nib.Nifti1Image(nothing, np.eye(4) if like.affine is None else like.affine).header
+    d, h, w = like.array.shape
+    return placed_header(np.eye(4) if like.affine is None else like.affine, (w, h, d))
 
 
 def labels_header(image: nib.Nifti1Header, shape: tuple[int, ...]) -> nib.Nifti1Header:

@@ -13,6 +13,7 @@ from jaxtyping import Shaped, UInt8
 from maskmixadv.errors import InputError, counted, listed, nearest, say
 from maskmixadv.files import replaced
 from maskmixadv.formats import dicom_header, dicom_pixels
+from maskmixadv.formats.details.class_colours import cielab, colour_of
 from maskmixadv.formats.reading import DEFLATED, Declared, check_size, existing, in_one_line, reading
 from maskmixadv.formats.volume import Volume
 from maskmixadv.optional import needed
@@ -37,6 +38,8 @@ EMPTY: Final = (
 UIDS: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID")
 """What a segmentation says of the slices that it was drawn on; the last one tells them apart."""
 FRAME: Final = "FrameOfReferenceUID"
+IDENTITY: Final = ("PatientID", "StudyInstanceUID")
+"""What a segmentation and its series have in common, by which a file is known that was laid to another one."""
 LIKELY: Final = 0.5
 """From which fraction or probability on a voxel of a fractional segment belongs to it."""
 LABELMAP: Final = "LABELMAP"
@@ -134,6 +137,7 @@ def read(path: Path, image: Volume, classes: Sequence[str]) -> UInt8[np.ndarray,
     found, labels = _read(path), np.zeros(image.array.shape, np.uint8)
     _must_be_described(path, found)
     grid = _grid(path, image) if found.get(FRAME) else None  # then its slices say where it lies
+    _tell_of_identity(path, found, image)
     _tell_of_frame(path, found, image)
     slices = [str(header.get("SOPInstanceUID")) for header in getattr(image.geometry, "headers", ())]
     frames = getattr(image.geometry, "frames", ())
@@ -169,6 +173,7 @@ def write(
     *,
     thickness: float = 1.0,
     frames: Sequence[int] = (),
+    colours: Sequence[str] = (),
 ) -> None:
     """Write `labels` as a segmentation of a series, one segment a class; whole or not at all.
 
@@ -186,6 +191,9 @@ def write(
         SliceThickness (mm) of slices that don't say theirs.
     frames
         Number of each slice's frame in a multi-frame file, from 1; empty for slices with a file each.
+    colours
+        Each class's colour for programs that show it, such as ``#4aa8ff``; empty: the studio's
+        (`maskmixadv.formats.details.class_colours.colour_of`).
 
     Raises
     ------
@@ -202,6 +210,8 @@ def write(
     made = _made(path, labels, headers, classes, thickness, frames)
     _forget(made, headers[0])
     _spell(made, classes)
+    for number, segment in enumerate(made.SegmentSequence, 1):
+        segment.RecommendedDisplayCIELabValue = cielab(colours[number] if colours else colour_of(number))
     with replaced(path) as place:
         made.save_as(place)
 
@@ -366,6 +376,16 @@ def _tell_of_frame(path: Path, found: Any, image: Volume) -> None:  # noqa: ANN4
     if mine and other and mine != other:
         said = f"its {FRAME} is {mine}, that of its series {other}"
         say(f"{path}: {said}; it is laid on it by its places all the same, so look whether it fits")
+
+
+def _tell_of_identity(path: Path, found: Any, image: Volume) -> None:  # noqa: ANN401
+    """Say where a segmentation is of another patient or study than its series, though it refers to that one."""
+    headers = getattr(image.geometry, "headers", ())
+    for name in IDENTITY:
+        mine, other = (str(each.get(name) or "").strip() for each in (found, headers[0] if headers else {}))
+        if mine and other and mine != other:
+            said = f"its {name} is {mine!r:.80}, that of its series {other!r:.80}"
+            say(f"{path}: {said}; look whether it is of this patient and study")
 
 
 def _tell_of_others(path: Path, found: Any, slices: Sequence[str]) -> None:  # noqa: ANN401

@@ -5,8 +5,8 @@ layout is WSL4MIS's.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -19,7 +19,7 @@ from maskmixadv.corpus.case import Case, recode
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Split
 from maskmixadv.corpus.scale import normalise
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.formats import apart, nifti
 from maskmixadv.formats.reading import Declared, check_size, existing
 from maskmixadv.processes import process_pool
@@ -28,6 +28,8 @@ from maskmixadv.types import Spacing
 
 CLASSES = ("background", "RV", "Myo", "LV")
 UNLABELLED = 4
+ARRAYS: Final = ("image", "scribble", "label")
+"""What is read of an HDF5 file."""
 KIND: Final = "HDF5 case with image, scribble and label"
 NOMINAL: Spacing = (10.0, 1.0, 1.0)
 """Spacing that the literature's tables assume, as the HDF5 release does not have it."""
@@ -37,6 +39,8 @@ FIELD_TEST = (5, 10, 24, 30, 36, 39, 41, 60, 64, 72, 73, 77, 78, 80, 82)
 """Test patients of the 70/15/15 split (MAAG, CycleMix, ShapePU and later)."""
 FIELD_VAL = (1, 17, 18, 22, 25, 27, 32, 44, 49, 57, 79, 81, 84, 95, 96)
 
+_Read = tuple[Case, Counter[str]]
+"""A case, and in how many of its files something lies that is not used, by its name."""
 _FRAME = re.compile(r"(patient(\d{3}))_frame\d{2}")
 _SLICE = re.compile(_FRAME.pattern + r"_slice_(\d+)")
 
@@ -77,15 +81,15 @@ def prepare(source: Path, root: Path) -> Corpus:
         raise InputError(
             f"{source}: no ACDC case found, looked for patientXXX_frameYY.h5, …_slice_K.h5 and …_frameYY.nii.gz"
         )
-    patients = sorted({_parts(name)[0] for name in jobs})
+    patients, unused = sorted({_parts(name)[0] for name in jobs}), Counter[str]()
     first = {patient: min(name for name in jobs if name.startswith(patient)) for patient in patients}
     with process_pool() as pool:
-        return Corpus.write(
+        corpus = Corpus.write(
             root,
             # A patient's first frame is end-diastole, the second end-systole: in all 100, by the ventricle's volume.
             (
                 replace(case, phase="ED" if case.name == first[case.patient] else "ES")
-                for case in pool.map(_run, jobs.values(), chunksize=4)
+                for case in _counted(pool.map(_run, jobs.values(), chunksize=4), unused)
             ),
             name="ACDC",
             classes=CLASSES,
@@ -93,6 +97,17 @@ def prepare(source: Path, root: Path) -> Corpus:
             nominal=NOMINAL,
             source="ACDC (Bernard et al. 2018), scribbles of Valvano et al. 2021; CC BY-NC-SA 4.0, research use",
         )
+    if unused:
+        said = f"{listed(sorted(unused))} of {counted(max(unused.values()), 'HDF5 file')}"
+        say(f"{source}: {said} are not used, allowed are arrays image, scribble and label")
+    return corpus
+
+
+def _counted(read: Iterable[_Read], unused: Counter[str]) -> Iterator[Case]:
+    """Yield cases, and count in how many files something lies that is not used."""
+    for case, more in read:
+        unused.update(more)
+        yield case
 
 
 def folds(patients: Sequence[str]) -> dict[str, tuple[Split, ...]]:
@@ -141,7 +156,7 @@ def _split(patients: Sequence[str], val: set[str], test: set[str]) -> Split:
     return Split(tuple(p for p in patients if p not in val | test), tuple(sorted(val)), tuple(sorted(test)))
 
 
-def _find(source: Path) -> dict[str, Callable[[], Case]]:
+def _find(source: Path) -> dict[str, Callable[[], _Read]]:
     """Return readers of the cases in `source` by name; volumes are preferred to slices, HDF5 to NIfTI."""
     if volumes := _named(source, "*.h5", _FRAME):
         return {name: partial(_read_volume, path) for name, path in volumes.items()}
@@ -172,7 +187,7 @@ def _named(source: Path, ending: str, pattern: re.Pattern[str]) -> dict[str, Pat
     return found
 
 
-def _run(job: Callable[[], Case]) -> Case:
+def _run(job: Callable[[], _Read]) -> _Read:
     return job()
 
 
@@ -183,12 +198,14 @@ def _parts(name: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def _read_volume(path: Path) -> Case:
-    image, scribble, dense = _read_h5(path)
-    return _case(path.stem, image=image, scribble=_coded(scribble, UNLABELLED, path), dense=_coded(dense, None, path))
+def _read_volume(path: Path) -> _Read:
+    unused = Counter[str]()
+    image, scribble, dense = _read_h5(path, unused)
+    scribble, dense = _coded(scribble, UNLABELLED, path), _coded(dense, None, path)
+    return _case(path.stem, image=image, scribble=scribble, dense=dense), unused
 
 
-def _read_slices(name: str, paths: Sequence[Path]) -> Case:
+def _read_slices(name: str, paths: Sequence[Path]) -> _Read:
     ordered = sorted(paths, key=_number)
     for one, other in pairwise(ordered):
         if (step := _number(other) - _number(one)) != 1:
@@ -196,26 +213,32 @@ def _read_slices(name: str, paths: Sequence[Path]) -> Case:
             raise InputError(
                 f"{other}: {said} {one.name}, allowed is each number once, without gaps; add what is missing"
             )
-    read = [_read_h5(path) for path in ordered]
+    unused = Counter[str]()
+    read = [_read_h5(path, unused) for path in ordered]
     shapes = {image.shape for image, _, _ in read}
     if len(shapes) > 1:
         raise InputError(f"{ordered[0].parent}/{name}_slice_*.h5: slices have shapes {sorted(shapes)}, must be equal")
     image, scribble, dense = (np.stack(arrays) for arrays in zip(*read, strict=True))
     first = ordered[0]
-    return _case(name, image=image, scribble=_coded(scribble, UNLABELLED, first), dense=_coded(dense, None, first))
+    scribble, dense = _coded(scribble, UNLABELLED, first), _coded(dense, None, first)
+    return _case(name, image=image, scribble=scribble, dense=dense), unused
 
 
 def _number(path: Path) -> int:
     return int(path.stem.rsplit("_", 1)[1])
 
 
-def _read_h5(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    image, scribble, dense = (_dataset(existing(path), key) for key in ("image", "scribble", "label"))
+def _read_h5(path: Path, unused: Counter[str] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read the three arrays of a file; names of what else it holds are counted in `unused`, each once."""
+    more = set[str]()
+    image, scribble, dense = (_dataset(existing(path), key, more) for key in ARRAYS)
+    if unused is not None:
+        unused.update(more)
     return image, scribble, dense
 
 
-def _dataset(path: Path, key: str) -> np.ndarray:
-    """Read an array, once its size is known not to be too large."""
+def _dataset(path: Path, key: str, more: set[str]) -> np.ndarray:
+    """Read an array, once its size is known not to be too large; names of what is not used are added to `more`."""
     with apart.reader() as reader:
         told = reader.header(path, KIND, {"hdf5": str(path.absolute()), "name": key})
         dtype = np.dtype(told["kind"])
@@ -223,10 +246,12 @@ def _dataset(path: Path, key: str) -> np.ndarray:
             check_size(path, Declared(tuple(shape), dtype.itemsize), KIND)
         array = np.empty(told["shape"], dtype)
         reader.values(path, KIND, array)
+    more.update(f"{key}: {name}" for name in told["attributes"])
+    more.update(name for name in told["beside"] if name not in ARRAYS)
     return array
 
 
-def _read_nifti(path: Path) -> Case:
+def _read_nifti(path: Path) -> _Read:
     volume = nifti.read_grey(path)
     name = nifti.stem(path)
     found = {
@@ -236,7 +261,7 @@ def _read_nifti(path: Path) -> Case:
     }
     if not found:
         raise InputError(f"{path}: neither {name}_scribble nor {name}_gt beside it, one is needed")
-    return _case(
+    case = _case(
         name,
         image=normalise(volume.array, where=str(path)),
         scribble=found.get("scribble"),
@@ -244,6 +269,7 @@ def _read_nifti(path: Path) -> Case:
         spacing=volume.spacing,
         affine=volume.affine,
     )
+    return case, Counter[str]()
 
 
 def _coded(codes: np.ndarray, ignore: int | None, path: Path) -> np.ndarray:

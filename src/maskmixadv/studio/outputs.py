@@ -115,7 +115,7 @@ class Outputs:
             problems += measures.problems
             return *write_volumes(self._layout.check(self._layout.export), measures, names, problems), problems
         if what == "seg":
-            files = write_segmentations(out, masks, names, problems)
+            files = write_segmentations(out, masks, palette.classes, problems)
         elif what == "meshes":
             files = write_meshes(out, masks, names, problems)
         elif what == "overlays":

@@ -1,6 +1,5 @@
 """Classes with their colours: ``classes.toml``, which the command line also reads."""
 
-import colorsys
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from maskmixadv.corpus.channels import records
 from maskmixadv.errors import InputError
 from maskmixadv.files import read_toml, write_text
 from maskmixadv.formats import image_files
+from maskmixadv.formats.details.class_colours import colour_of
 from maskmixadv.sources import classes, labels, segments, tables
 from maskmixadv.sources.classes import Classes
 from maskmixadv.spelling import folded
@@ -28,8 +28,6 @@ from maskmixadv.types import IGNORE
 CLASS_LIMIT: Final = 32
 """The most classes that the studio takes."""
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
-COLOURS: Final = ("#8b95a5", "#4aa8ff", "#ffb02e", "#ff5d73", "#3ecf8e", "#b58cff", "#ff8ad8", "#d4d96b")
-"""Colours of the background and of the first structures; `colour_of` has those of more."""
 
 
 @dataclass(frozen=True)
@@ -221,24 +219,6 @@ def _free(codes: Sequence[int | None], taken: Collection[int | None]) -> int:
     if (found := next(free, None)) is None:
         raise RequestError(f"classes: no code is left; those of classes that were removed are listed in {classes.FILE}")
     return found
-
-
-def colour_of(code: int) -> str:
-    """Return the default colour of the class with a code; no two classes have the same.
-
-    Examples
-    --------
-    >>> colour_of(1), colour_of(8)
-    ('#4aa8ff', '#df6020')
-    >>> len({colour_of(code) for code in range(256)})
-    256
-    """
-    if code < len(COLOURS):
-        return COLOURS[code]
-    # Hues a golden angle apart are never close to one another.
-    light = (0.62, 0.78, 0.5)[code % 3]
-    parts = colorsys.hls_to_rgb(code * 137.508 / 360 % 1, light, 0.75)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 
 def _guessed(layout: Layout) -> Palette:

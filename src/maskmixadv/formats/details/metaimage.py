@@ -155,6 +155,18 @@ def behind(path: Path) -> int:
         return stream.tell()
 
 
+def with_unit(content: bytes, unit: str) -> bytes:
+    r"""Return a MetaImage file that ITK wrote, which says no unit of length, with one; millimetres need none.
+
+    Examples
+    --------
+    >>> with_unit(b"ElementSpacing = 1 1\nElementDataFile = LOCAL\n12", "cm")
+    b'ElementSpacing = 1 1\nDistanceUnits = cm\nElementDataFile = LOCAL\n12'
+    """
+    last = b"ElementDataFile"
+    return content if unit == "mm" else content.replace(last, f"DistanceUnits = {unit}\n".encode() + last, 1)
+
+
 def files(path: Path, name: str) -> list[Path]:
     """Return the files that hold the voxels, by what the header says of them: one, a list, or a pattern.
 

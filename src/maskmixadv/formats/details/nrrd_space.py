@@ -1,7 +1,7 @@
 """Spaces of NRRD: those that ITK does not read are refused by name, and labels say the one of their image."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,7 +27,7 @@ class Grid(NamedTuple):
     space
         The line of a header that says its space, as `of` returns it; None: it has none.
     spacing, origin
-        Millimetres between voxels, if that is said, and the first voxel's place, where it has no space.
+        Lengths between voxels, if that is said, and the first voxel's place, where it has no space.
 
     Examples
     --------
@@ -111,6 +111,18 @@ def put(content: bytes, grid: Grid) -> bytes:
         fields["axis mins"] = tuple(at - step / 2 for at, step in zip(grid.origin, steps, strict=True))
     told = "".join(f"{name}: {' '.join(map(repr, numbers))}\n" for name, numbers in fields.items())
     return _GRID.sub(b"", head) + told.encode() + end[1:] + voxels
+
+
+def with_lines(content: bytes, lines: Sequence[str]) -> bytes:
+    r"""Return an NRRD file with more lines at the end of its header, in UTF-8.
+
+    Examples
+    --------
+    >>> with_lines(b"NRRD0004\nsizes: 2\n\n12", ["Segment0_Name:=LV"])
+    b'NRRD0004\nsizes: 2\nSegment0_Name:=LV\n\n12'
+    """
+    head, end, voxels = content.partition(_END)
+    return b"\n".join([head, *(line.encode() for line in lines)]) + end + voxels
 
 
 def _dimension(fields: Mapping[str, str]) -> int:
