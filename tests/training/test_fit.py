@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from maskmixadv.runs.checkpoint import Checkpoint, save
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.training import fit as train
+from maskmixadv.training import validation
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 from maskmixadv.training.log import RunLog
@@ -179,6 +181,34 @@ def test_a_picture_that_cannot_be_written_costs_no_step(tmp_path: Path, capsys: 
     assert fit(run)
     assert "the training goes on without this picture" in capsys.readouterr().err
     assert "val/dice" in (run.root / "log.csv").read_text()
+
+
+@pytest.mark.parametrize("last", [1, tiny.SCHEDULE.steps - 1])
+def test_a_run_that_is_removed_meanwhile_is_not_made_again(tmp_path: Path, last: int) -> None:
+    run = started(tmp_path, method=PCE())
+
+    def removed(loop: Loop) -> None:
+        if loop.step == last:
+            shutil.rmtree(run.root)
+
+    with pytest.raises(InputError, match=r"run: is gone, as it has no run\.json any more"):
+        fit(run, device="cpu", watch=removed)
+    assert not run.root.exists()
+
+
+def test_a_run_that_is_removed_while_it_is_validated_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(tmp_path, method=PCE())
+
+    def removed(*_: object) -> float:
+        shutil.rmtree(run.root)
+        return 0.5
+
+    monkeypatch.setattr(validation, "mean_dice_of", removed)
+    with pytest.raises(InputError, match=r"run: is gone, as it has no run\.json any more"):
+        fit(run, device="cpu")
+    assert not run.root.exists()
 
 
 @pytest.mark.parametrize(("failing", "step"), [("validated", 3), ("flush", tiny.SCHEDULE.steps)])
