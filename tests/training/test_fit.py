@@ -253,6 +253,15 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_the_advice_is_that_of_the_cause(tmp_path: Path) -> None:
+    """A large network's checkpoint fails in the middle of torch's file, which then speaks of positions in it."""
+    path = tmp_path / "last.pt"
+    with Full(2000), pytest.raises(UnwritableError, match=r"saved \(File too large\); free space, then resume with"):
+        save(path, {"step": 2, "more": torch.zeros(1_000_000)})
+    with pytest.raises(UnwritableError, match=r"\(No such file or directory\); make its folder again, then"):
+        save(tmp_path / "gone" / "last.pt", {"step": 2})
+
+
 def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:
     run = started(tmp_path)
     torch.save({"step": Path("/")}, run.checkpoint)
