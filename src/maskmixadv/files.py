@@ -28,18 +28,7 @@ from typing import IO, Any, Final, TypeVar
 from filelock import FileLock, Timeout
 
 from maskmixadv.errors import InputError, UnwritableError, say
-from maskmixadv.moved import (
-    HOST,
-    PARTIAL,
-    cannot_write,
-    partial_name,
-    put_all,
-    reason_of,
-    remedy,
-    sync,
-    sync_directory,
-    sync_tree,
-)
+from maskmixadv.moved import HOST, PARTIAL, cannot_write, partial_name, put_all, sync, sync_directory, sync_tree
 
 LOCK = ".lock"
 """File in a directory that is in use: its lock."""
@@ -522,8 +511,7 @@ def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]
             say(f"{place}: waiting for {_holder(holder)}")
             lock.acquire()
     except OSError as error:
-        told = f"{place}: can't be locked ({reason_of(error)}); {remedy(error.errno)}name another place"
-        raise UnwritableError(told, error.errno) from None
+        raise cannot_write(place, error, done="locked") from None
     try:
         sweep(place)
         with suppress(InputError):  # who holds it can't be said then

@@ -133,8 +133,17 @@ def cut(name: str, most: int) -> str:
     return os.fsencode(name)[:most].decode(errors="ignore")
 
 
-def cannot_write(path: Path, error: Exception) -> UnwritableError:
+def cannot_write(path: Path, error: Exception, *, done: str = "written") -> UnwritableError:
     """Return the error that says why `path` could not be written, in one line.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder.
+    error
+        Why.
+    done
+        What could not be done with it.
 
     Examples
     --------
@@ -142,7 +151,7 @@ def cannot_write(path: Path, error: Exception) -> UnwritableError:
     UnwritableError("a.nii: can't be written (No space left on device); free space or name another place")
     """
     number = error.errno if isinstance(error, OSError) else None
-    return UnwritableError(f"{path}: can't be written ({reason_of(error)}); {remedy(number)}name another place", number)
+    return UnwritableError(f"{path}: can't be {done} ({reason_of(error)}); {remedy(number)}name another place", number)
 
 
 def reason_of(error: Exception) -> str:
