@@ -20,7 +20,7 @@ from full_disk import Full
 from holder import Hold
 from maskmixadv import files, moved
 from maskmixadv.cli import app as cli
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, UnwritableError
 from maskmixadv.files import (
     HOLDER,
     LOCK,
@@ -441,3 +441,29 @@ def test_files_of_a_killed_process_are_swept_from_their_folder(tmp_path: Path) -
         assert place.parent == tmp_path / "out"
         write_text(place / "a", "1")
         assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "free space or name another place"),
+        (errno.EDQUOT, "free space or name another place"),
+        (errno.EACCES, "allow writing there or name another place"),
+        (errno.EROFS, "allow writing there or name another place"),
+        (errno.ENOENT, "make its folder again or name another place"),
+        (errno.EIO, "name another place"),
+    ],
+)
+def test_advice_is_that_of_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    told = f"can't be [a-z]+ \\({os.strerror(number)}\\); {advice}$"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fails)
+        with pytest.raises(UnwritableError, match=told):
+            write_text(tmp_path / "a.txt", "all of it")
+    with monkeypatch.context() as patch:
+        patch.setattr(files.FileLock, "acquire", fails)
+        with pytest.raises(UnwritableError, match=told), held(tmp_path):
+            pass

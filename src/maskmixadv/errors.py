@@ -38,12 +38,23 @@ class InputError(ValueError):
 class UnwritableError(InputError):
     """A place can't be written: its disk is full, fails or may only be read. Later the same may work.
 
+    Parameters
+    ----------
+    message
+        The line.
+    number
+        The system's number of the error, as ``errno.ENOSPC``; None where it is not known.
+
     Examples
     --------
     >>> from maskmixadv.errors import UnwritableError
     >>> issubclass(UnwritableError, InputError)
     True
     """
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class DivergedError(ArithmeticError):

@@ -511,8 +511,7 @@ def held(place: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]
             say(f"{place}: waiting for {_holder(holder)}")
             lock.acquire()
     except OSError as error:
-        told = f"{place}: can't be locked ({error.strerror}); free space or name another place"
-        raise UnwritableError(told) from None
+        raise cannot_write(place, error, done="locked") from None
     try:
         sweep(place)
         with suppress(InputError):  # who holds it can't be said then

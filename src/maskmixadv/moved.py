@@ -3,6 +3,7 @@
 Names of unfinished files say which process writes them. Nothing here imports torch.
 """
 
+import errno
 import os
 import socket
 import sys
@@ -132,16 +133,65 @@ def cut(name: str, most: int) -> str:
     return os.fsencode(name)[:most].decode(errors="ignore")
 
 
-def cannot_write(path: Path, error: Exception) -> UnwritableError:
+def cannot_write(path: Path, error: Exception, *, done: str = "written") -> UnwritableError:
     """Return the error that says why `path` could not be written, in one line.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder.
+    error
+        Why.
+    done
+        What could not be done with it.
 
     Examples
     --------
     >>> cannot_write(Path("a.nii"), OSError(28, "No space left on device"))
     UnwritableError("a.nii: can't be written (No space left on device); free space or name another place")
     """
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return UnwritableError(f"{path}: can't be written ({reason}); free space or name another place")
+    number = error.errno if isinstance(error, OSError) else None
+    return UnwritableError(f"{path}: can't be {done} ({reason_of(error)}); {remedy(number)}name another place", number)
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a few words why something could not be written.
+
+    Examples
+    --------
+    >>> reason_of(OSError(13, "Permission denied")), reason_of(EOFError())
+    ('Permission denied', 'EOFError')
+    """
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+def remedy(number: int | None, then: str = " or ") -> str:
+    """Return what mends an error of the system, and what `then` joins to it; nothing where that is not known.
+
+    Parameters
+    ----------
+    number
+        The system's number of the error; None where it is not known.
+    then
+        What follows.
+
+    Examples
+    --------
+    >>> [remedy(number) for number in (errno.ENOSPC, errno.EACCES, errno.ENOENT, None)]
+    ['free space or ', 'allow writing there or ', 'make its folder again or ', '']
+    """
+    for numbers, told in _REMEDIES.items():
+        if number in numbers:
+            return told + then
+    return ""
+
+
+_REMEDIES: Final = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "free space",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "allow writing there",
+    (errno.ENOENT, errno.ENOTDIR): "make its folder again",
+}
+"""What mends errors of the system, by their numbers."""
 
 
 def sync(path: Path) -> None:

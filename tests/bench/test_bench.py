@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -363,6 +364,15 @@ def test_an_interrupted_table_says_how_to_go_on(
     monkeypatch.setattr("maskmixadv.bench.command.make", interrupted)
     assert run(["bench", "two.toml"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_table_that_a_queue_ends_says_so_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """SIGTERM, as when its time is over, is what Ctrl-C is."""
+    monkeypatch.setattr("maskmixadv.bench.command.make", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert run([*ALONE, "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]) == 130
+    assert "interrupted, runs are saved; the same command goes on" in capsys.readouterr().err
 
 
 def test_what_attends_a_run_may_fail_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,6 +333,18 @@ def test_an_output_that_is_full_is_one_line(trained: Path) -> None:
     assert (done.returncode, done.stderr) == (2, told)
 
 
+@pytest.mark.parametrize("words", [["train", "corpus", "--out", "run"], ["check", "/"], ["bench", "table.toml"]])
+def test_a_working_directory_that_was_removed_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """Where torch computes in one, its library of algebra ends the program."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.setenv("PWD", str(tmp_path / "gone"))
+    (tmp_path / "gone").rmdir()
+    refused(words, capsys, "gone: the working directory can't be found (No such file or directory)")
+
+
 def test_evaluate_refuses(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(["evaluate", str(tmp_path)], capsys, "not a run")
     refused(["evaluate", str(trained / "run"), "--split", "all"], capsys, "split", "all")

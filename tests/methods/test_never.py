@@ -1,14 +1,18 @@
 """Parts of methods that no step of a run comes to: they are told."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 import tiny
+from maskmixadv.corpus.masks import Masks
 from maskmixadv.methods import CycleMix, Method, Scribble2Label, ShapePU, WalkTeacher, ZScribbleSeg
 from maskmixadv.methods.method import never_begun
 from maskmixadv.methods.parts.views import occlusion
+from maskmixadv.training.begin import begin
 
 SIDE = tiny.batch().image.shape[-1]
 
@@ -66,3 +70,36 @@ def test_a_square_that_hides_all_is_told(kind: Callable[..., Method]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(*shape))
         assert occlusion(corner, 2 * SIDE - 2).sum() > 0
+
+
+def test_dense_slices_that_no_step_studies_are_told() -> None:
+    """Of 100 steps those from number 30 on may study, and step 0 is before them."""
+    (line,) = never_begun(WalkTeacher(study=100), 100)
+    assert line.startswith(
+        "study: 100, of 100 steps none that may study dense slices is a multiple of it, so that none"
+    )
+    assert not never_begun(WalkTeacher(study=99), 100)
+    assert not never_begun(WalkTeacher(study=100, listen=0.0), 100)
+    assert not never_begun(WalkTeacher(study=100, listen=1.0), 100)  # of which `idle` tells
+
+
+def test_without_slices_to_study_what_is_given_for_them_is_told() -> None:
+    lines = never_begun(WalkTeacher(study=100, paste=0.3), 1, studied=False)
+    assert [line.split(",")[0] for line in lines] == ["study: 100", "paste: 0.3"]
+    assert not never_begun(WalkTeacher(), 1, studied=False)
+
+
+@pytest.mark.parametrize("masks", ["none", "all"])
+def test_notes_on_dense_slices_are_given_where_there_are_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], masks: str
+) -> None:
+    """A first look at the program is a run of one step, of strokes alone: nothing is wrong with it."""
+    corpus = tiny.corpus(tmp_path / "corpus")
+    schedule = replace(tiny.SCHEDULE, steps=1)
+    for name, method in (("a", WalkTeacher()), ("b", WalkTeacher(listen=1.0))):
+        begin(corpus.root, tmp_path / name, method=method, schedule=schedule, masks=Masks(masks))
+    notes = [line for line in capsys.readouterr().err.splitlines() if "/b: listen" in line or "/a: " in line]
+    found = [note.split(f"{tmp_path}/")[1].split(":")[0:2] for note in notes]
+    expected = {"none": [["b", " listen"]], "all": [["a", " listen"], ["a", " heed"], ["b", " listen"]]}
+    assert found == expected[masks]
+    assert masks == "all" or "changes nothing" in notes[0]

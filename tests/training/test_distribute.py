@@ -173,6 +173,25 @@ def test_a_rank_that_fails_ends_the_other() -> None:
     assert "Traceback" not in first_error + second_error
 
 
+def test_a_rank_that_was_killed_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a system without memory: the others see that a connection was closed."""
+
+    def closed(*_: object) -> None:
+        raise RuntimeError("[pair.cc:534] Connection closed\nby peer")
+
+    for name in ("all_reduce", "broadcast"):
+        monkeypatch.setattr(torch.distributed, name, closed)
+    two, layer = Ranks(0, 2), torch.nn.BatchNorm2d(1)
+    told = r"^processes: one of this run ended, .* \(\[pair\.cc:534\] Connection closed by peer\); '.*train --resume'"
+    for call in (
+        two.wait,
+        lambda: two.share_buffers([layer]),
+        lambda: two.average([*layer.parameters()], {"pce": torch.ones(())}),
+    ):
+        with pytest.raises(InputError, match=told):
+            call()
+
+
 @pytest.mark.slow
 def test_a_refusal_is_told_once(tmp_path: Path) -> None:
     tiny.corpus(tmp_path / "corpus")

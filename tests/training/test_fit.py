@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from maskmixadv.runs.checkpoint import Checkpoint, save
 from maskmixadv.runs.origin import same_corpus
 from maskmixadv.runs.run import Run
 from maskmixadv.training import fit as train
+from maskmixadv.training import validation
 from maskmixadv.training.begin import begin
 from maskmixadv.training.fit import fit
 from maskmixadv.training.log import RunLog
@@ -181,6 +183,34 @@ def test_a_picture_that_cannot_be_written_costs_no_step(tmp_path: Path, capsys: 
     assert "val/dice" in (run.root / "log.csv").read_text()
 
 
+@pytest.mark.parametrize("last", [1, tiny.SCHEDULE.steps - 1])
+def test_a_run_that_is_removed_meanwhile_is_not_made_again(tmp_path: Path, last: int) -> None:
+    run = started(tmp_path, method=PCE())
+
+    def removed(loop: Loop) -> None:
+        if loop.step == last:
+            shutil.rmtree(run.root)
+
+    with pytest.raises(InputError, match=r"run: is gone, as it has no run\.json any more"):
+        fit(run, device="cpu", watch=removed)
+    assert not run.root.exists()
+
+
+def test_a_run_that_is_removed_while_it_is_validated_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(tmp_path, method=PCE())
+
+    def removed(*_: object) -> float:
+        shutil.rmtree(run.root)
+        return 0.5
+
+    monkeypatch.setattr(validation, "mean_dice_of", removed)
+    with pytest.raises(InputError, match=r"run: is gone, as it has no run\.json any more"):
+        fit(run, device="cpu")
+    assert not run.root.exists()
+
+
 @pytest.mark.parametrize(("failing", "step"), [("validated", 3), ("flush", tiny.SCHEDULE.steps)])
 def test_what_fails_beside_a_training_costs_no_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, step: int
@@ -221,6 +251,15 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(tmp_path: Path) -> None:
         save(path, {"step": 2, "more": torch.zeros(1000)})
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [each.name for each in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_the_advice_is_that_of_the_cause(tmp_path: Path) -> None:
+    """A large network's checkpoint fails in the middle of torch's file, which then speaks of positions in it."""
+    path = tmp_path / "last.pt"
+    with Full(2000), pytest.raises(UnwritableError, match=r"saved \(File too large\); free space, then resume with"):
+        save(path, {"step": 2, "more": torch.zeros(1_000_000)})
+    with pytest.raises(UnwritableError, match=r"\(No such file or directory\); make its folder again, then"):
+        save(tmp_path / "gone" / "last.pt", {"step": 2})
 
 
 def test_a_checkpoint_cannot_execute_code(tmp_path: Path) -> None:

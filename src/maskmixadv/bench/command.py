@@ -1,6 +1,7 @@
 """The command ``bench``: reads a table, makes its runs, writes and prints the results."""
 
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from maskmixadv.bench.workers import Workers
 from maskmixadv.errors import INTERRUPTED, InputError, nearest, say
 from maskmixadv.files import cannot_write, make_directory, nameless, read_text, write_texts
 from maskmixadv.formats import image_files
+from maskmixadv.processes import hearing
 
 SIGNS: Final = {"table.md": " runs are done: ", "results.csv": "row,method,fold,seed", "tests.csv": "row,measure,class"}
 """Files that are written of a whole table, with words that each one has; without a finished run results are empty."""
@@ -76,7 +78,8 @@ def bench(
     for folder in (out, runs) if jobs else ():  # else hours of training could not be filed
         _must_be_writable(folder)
     try:
-        failed = make(jobs, made_by)
+        with hearing(signal.SIGTERM, call=_stop):  # as of a queue whose time is over: like Ctrl-C
+            failed = make(jobs, made_by)
     except KeyboardInterrupt:
         say("maskmixadv: interrupted, runs are saved; the same command goes on")
         return INTERRUPTED
@@ -85,6 +88,10 @@ def bench(
     finally:  # also where the tables can't be written
         code = report_failures(failed)
     return code
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _chosen(table: Table, path: Path, only: Sequence[str], folds: Sequence[int], seeds: Sequence[int]) -> Table:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import make_dataclass
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, TextIO, Union, get_args
 
 import tyro
@@ -134,6 +135,7 @@ def _run(argv: list[str]) -> int:
     # has many small operators, and other processes get the cores soon (docs/decisions/0004).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
+        _must_be_somewhere()
         command = parse(argv)
     except InputError as error:
         # torchrun gives all processes the same words; only the first one reports the error.
@@ -177,6 +179,15 @@ def parse(argv: list[str]) -> Any:  # noqa: ANN401
             registry=SHOWN,
         )
     return parsed if groups else parsed.command
+
+
+def _must_be_somewhere() -> None:
+    """Refuse a working directory that was removed: paths mean nothing there, and torch's library of algebra aborts."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        told = f"the working directory can't be found ({error.strerror}); go to one that is there"
+        raise InputError(f"{os.environ.get('PWD', '.')}: {told}") from None
 
 
 def _must_say_something(argv: list[str]) -> None:

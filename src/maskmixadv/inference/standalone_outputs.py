@@ -174,7 +174,8 @@ def whole(path: Path, name: str, save: Callable[[Path], object]) -> None:
         save(partial)
         partial.replace(path)
     except OSError as error:
-        told = f"can't be written ({error.strerror or error}); free space or name another directory"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        told = f"can't be written ({error.strerror or error}); {'free space or ' * full}name another directory"
         raise ValueError(f"{path}: {told}") from None
     finally:
         partial.unlink(missing_ok=True)

@@ -2,7 +2,8 @@
 
 import abc
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
+from dataclasses import fields, replace
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import nn
@@ -86,6 +87,9 @@ class Method(abc.ABC):
 
     scheduled: ClassVar[tuple[str, ...]] = ("net",)
     """Players that learn with the schedule's optimiser and rate; the others have Adam at a constant one."""
+
+    studying: ClassVar[tuple[str, ...]] = ()
+    """Fields that say how dense slices are studied; the first one is the number of steps between two batches."""
 
     def corrections(self) -> Corrections:
         """Return what is done with walks to make its beliefs of them."""
@@ -334,8 +338,17 @@ def all_hidden(side: int, window: int) -> tuple[str, ...]:
     return (f"side: {side}, {told}",)
 
 
-def never_begun(method: Method, steps: int) -> tuple[str, ...]:
-    """Return a line on each part of a method that no step of a run of `steps` steps has (`Method.begins`).
+def never_begun(method: Method, steps: int, *, studied: bool = True) -> tuple[str, ...]:
+    """Return a line on each part of a method that no step of a run has, and on fields that change nothing therefore.
+
+    Parameters
+    ----------
+    method
+        The method.
+    steps
+        Steps of the run.
+    studied
+        Whether the run may have dense slices whose strokes are known, too, which some methods study.
 
     Examples
     --------
@@ -347,9 +360,33 @@ def never_begun(method: Method, steps: int) -> tuple[str, ...]:
     ()
     """
     last = (steps - 1) / steps
-    late = {name: part for name, part in method.begins().items() if getattr(method, name) > last}
+    unstudied = set[str]() if studied else set(method.studying)
+    begins = {name: part for name, part in method.begins().items() if name not in unstudied}
+    late = {name: part for name, part in begins.items() if getattr(method, name) > last}
     told = f"of {counted(steps, 'step')} none comes after it, so that"
-    return tuple(f"{name}: {getattr(method, name):g}, {told} {part}" for name, part in late.items())
+    lines = [f"{name}: {getattr(method, name):g}, {told} {part}" for name, part in late.items()]
+    return (*lines, *_unstudied(method, steps, studied=studied))
+
+
+def _unstudied(method: Method, steps: int, *, studied: bool) -> Iterator[str]:
+    """Yield lines on fields that say how dense slices are studied, where no step of a run studies any."""
+    if not method.studying or not getattr(method, study := method.studying[0]):
+        return
+    if studied:
+        each_step = replace(cast("Any", method), **{study: 1})
+        # Where that would study none either, the line on the part's begin says so.
+        if _studies(each_step, steps) and not _studies(method, steps):
+            told = f"of {counted(steps, 'step')} none that may study dense slices is a multiple of it"
+            yield f"{study}: {getattr(method, study)}, {told}, so that none does, and none corrects a pseudo-label"
+        return
+    defaults = {each.name: each.default for each in fields(cast("Any", method))}
+    for name in method.studying:
+        if (value := getattr(method, name)) != defaults[name]:
+            yield f"{name}: {value:g}, it changes nothing, as no case has both strokes and a mask that is learnt from"
+
+
+def _studies(method: Method, steps: int) -> bool:
+    return any(method.studies(step, step / steps, dense=1) for step in range(steps))
 
 
 def check_every(every: int | None) -> None:

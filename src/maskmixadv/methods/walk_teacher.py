@@ -135,6 +135,7 @@ class WalkTeacher(Method):
     believes: ClassVar[bool] = True
     semi_supervised: ClassVar[bool] = True
     scheduled: ClassVar[tuple[str, ...]] = ("net", "corrector")
+    studying: ClassVar[tuple[str, ...]] = ("study", "listen", "heed", "voice", "paste", "rehearse")
 
     ce: float = 1.0
     pse: float = 1.0

@@ -11,6 +11,7 @@ from torch import Tensor
 from maskmixadv.errors import InputError, UnwritableError
 from maskmixadv.files import written
 from maskmixadv.formats.reading import check_checkpoint, reading
+from maskmixadv.moved import reason_of, remedy
 
 ANEW: Final = "; train again"
 Weights = Mapping[str, Tensor]
@@ -102,7 +103,7 @@ def save(path: Path, content: Mapping[str, object]) -> None:
     Raises
     ------
     UnwritableError
-        Where there is no space.
+        Where it can't be written, as where there is no space.
 
     Examples
     --------
@@ -114,9 +115,13 @@ def save(path: Path, content: Mapping[str, object]) -> None:
     try:
         with written(path) as file:
             torch.save(dict(content), file)
-    except (InputError, RuntimeError) as error:  # torch wraps what the file says
-        reason = str(error).split("\n", 1)[0]
-        raise UnwritableError(f"{path}: can't be saved ({reason}); free space, then resume with --resume") from None
+    except (InputError, RuntimeError) as error:
+        # Of a full disk torch says something about positions in its file, in place of what the system said.
+        said = error.__context__ if isinstance(error.__context__, OSError) else None
+        reason = str(error).split("\n", 1)[0] if said is None else reason_of(said)
+        number = None if said is None else said.errno
+        told = f"can't be saved ({reason}); {remedy(number, ', then ')}resume with --resume"
+        raise UnwritableError(f"{path}: {told}", number) from None
 
 
 def stored(path: Path, device: torch.device) -> dict[str, Any]:

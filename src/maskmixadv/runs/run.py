@@ -190,6 +190,22 @@ class Run:
         claim(self.root)
         write_text(self.root / "run.json", json.dumps(record, indent=1))
 
+    def check_there(self) -> None:
+        """Check that its directory still holds it, as somebody may remove or rename that while the run is trained.
+
+        Raises
+        ------
+        InputError
+            Where there is no ``run.json`` any more. Nothing is to be written there then.
+        """
+        try:
+            (self.root / "run.json").stat()
+        except (FileNotFoundError, NotADirectoryError):
+            told = "is gone, as it has no run.json any more; what was trained since its last checkpoint is lost"
+            raise InputError(f"{self.root}: {told}; where it was renamed, 'train --resume' goes on with it") from None
+        except OSError:  # as of a disk that fails; what is written says so
+            return
+
     def settings(self) -> dict[str, Any]:
         """Return all that the run's course depends on, as ``run.json`` holds it: plain values."""
         return {

@@ -17,6 +17,7 @@ from torch import Tensor
 from maskmixadv.errors import UnwritableError
 from maskmixadv.files import nameless
 from maskmixadv.memory import free
+from maskmixadv.moved import remedy
 
 GB: Final = 10**9
 SliceShape = tuple[int, int, int]
@@ -164,7 +165,8 @@ class Streamed:
         except OSError as error:
             raise UnwritableError(
                 f"{self._folder}: {self._needed / GB:.1f} GB of slices can't be kept there ({error.strerror}); "
-                f"free space, or raise --memory to hold them in memory"
+                f"{remedy(error.errno, ', or ')}raise --memory to hold them in memory",
+                error.errno,
             ) from None
 
 

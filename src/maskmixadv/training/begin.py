@@ -13,7 +13,7 @@ from maskmixadv import provenance
 from maskmixadv.corpus.alike import twins
 from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry, Split
-from maskmixadv.corpus.masks import AUTO, Masks, taught
+from maskmixadv.corpus.masks import AUTO, Masks, Taught, taught
 from maskmixadv.device import device_name, pick_device
 from maskmixadv.errors import InputError, apart, listed, say
 from maskmixadv.files import read_json
@@ -142,7 +142,8 @@ def begin(
         )
     _check_batch(schedule, ranks, unlabelled=unlabelled and method.semi_supervised)
     masks = masks.settled(corpus, corpus.of(split.train), method.supervision)
-    train = _learnt(corpus, corpus.of(split.train), method, masks, seed)
+    masked = taught(corpus, corpus.of(split.train), masks, supervision=method.supervision, seed=seed)
+    train = _learnt(corpus.of(split.train), method, masked)
     if not train:
         drawn = DRAWN[method.supervision]
         raise InputError(
@@ -177,7 +178,11 @@ def begin(
             say(f"maskmixadv: note: {first.root}: its network goes on with other slices: {line}")
     if (begun := _begun(run)) is not None:
         return begun
-    for line in (*method.idle(schedule.batch // ranks.size, schedule.window), *never_begun(method, schedule.steps)):
+    studied = any(entry.scribble and entry.name in masked for entry in train)
+    idle = method.idle(schedule.batch // ranks.size, schedule.window)
+    if not studied:  # what is said of such slices is not to the point
+        idle = [line for line in idle if line.partition(":")[0] not in method.studying]
+    for line in (*idle, *never_begun(method, schedule.steps, studied=studied)):
         say(f"maskmixadv: note: {run.root}: {line}")
     run.create()
     return run
@@ -259,9 +264,8 @@ def _check_batch(schedule: Schedule, ranks: Ranks, *, unlabelled: bool) -> None:
         )
 
 
-def _learnt(corpus: Corpus, entries: Sequence[Entry], method: Method, masks: Masks, seed: int) -> list[Entry]:
+def _learnt(entries: Sequence[Entry], method: Method, masked: Taught) -> list[Entry]:
     """Return the training cases that have strokes or a mask that is learnt from; for full supervision, a mask."""
-    masked = taught(corpus, entries, masks, supervision=method.supervision, seed=seed)
     drawn = method.supervision != "dense"
     return [entry for entry in entries if entry.name in masked or (drawn and entry.scribble)]
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from maskmixadv.device import pick_device
-from maskmixadv.errors import InputError
+from maskmixadv.errors import InputError, one_line
 from maskmixadv.methods.method import Method
 from maskmixadv.methods.registry import fields_of
 from maskmixadv.tensors import Loss
@@ -95,8 +95,9 @@ class Ranks:
         losses = {name: loss.detach() for name, loss in terms.items()}
         if self.size == 1:
             return losses
-        gradients = _gradients(parameters)
-        means = _means([*gradients, *losses.values()])
+        with _others():
+            gradients = _gradients(parameters)
+            means = _means([*gradients, *losses.values()])
         for gradient, mean in zip(gradients, means, strict=False):
             gradient.copy_(mean)
         return dict(zip(losses, means[len(gradients) :], strict=True))
@@ -107,7 +108,8 @@ class Ranks:
         if self.size == 1 or not buffers:
             return
         flat = torch.cat([buffer.flatten() for buffer in buffers])
-        distributed.broadcast(flat, 0)
+        with _others():
+            distributed.broadcast(flat, 0)
         for buffer, shared in zip(buffers, _apart(flat, buffers), strict=True):
             buffer.copy_(shared)
 
@@ -123,7 +125,8 @@ class Ranks:
         if self.size == 1:
             return number
         highest = torch.tensor(number)
-        distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        with _others():
+            distributed.all_reduce(highest, distributed.ReduceOp.MAX)
         return int(highest)
 
 
@@ -178,9 +181,25 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
             time.sleep(LAST_WORDS)
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(2 if isinstance(error, InputError) else 1)  # torch may abort at a regular exit without its peers
+            own = isinstance(error, InputError) and not isinstance(error, _LostError)
+            os._exit(2 if own else 1)  # torch may abort at a regular exit without its peers
         raise
     distributed.destroy_process_group()
+
+
+class _LostError(InputError):
+    """Another rank is lost."""
+
+
+@contextmanager
+def _others() -> Iterator[None]:
+    """Say in a line where another rank is lost, as one that the system killed, in place of what the network says."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = one_line(str(error)).partition(". ")[0][:200]
+        told = f"one of this run ended, or can't be reached ({reason}); 'maskmixadv train --resume' goes on"
+        raise _LostError(f"processes: {told} from the last checkpoint") from error
 
 
 def _begun() -> int:

@@ -76,8 +76,8 @@ def fit(
     ------
     InputError
         Where another process trains this run, the corpus has changed since it began, slices fit neither memory nor
-        disk, a checkpoint can't be read or saved, the ranks can't share the work, or the device can't do what `engine`
-        asks.
+        disk, a checkpoint can't be read or saved, the run's directory is gone, the ranks can't share the work, or the
+        device can't do what `engine` asks.
     DivergedError
         Where losses or weights are no longer finite numbers; the last finite checkpoint is kept.
 
@@ -142,6 +142,7 @@ def _fit(
                 _Witness(loop, validation, log, saved, watch or _unwatched).follow(steps)
     done = loop.step >= run.schedule.steps
     if done and not ranks.rank:
+        run.check_there()
         try:
             settle(run, device)
         except InputError as error:
@@ -194,6 +195,7 @@ class _Witness:
     def _look(self) -> None:
         """Log and validate. Where that fails, the steps since the last checkpoint are still to be saved."""
         loop, schedule = self._loop, self._loop.run.schedule
+        loop.run.check_there()
         if self._validation.done():
             self._validation.result()  # which raises where cases can't be read
         if self._last or loop.step % LOG_STEPS == 0:
@@ -216,6 +218,7 @@ class _Witness:
     def _save(self) -> None:
         """Save a checkpoint, but only of finite weights: an earlier one is worth more than one that is not finite."""
         loop = self._loop
+        loop.run.check_there()
         self._check_losses()
         if (name := loop.not_finite()) is not None:
             raise self._diverged(f"weight {name}", loop.step)

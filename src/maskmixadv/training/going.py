@@ -206,9 +206,12 @@ class Going:
         ------
         DivergedError
             Where losses or weights are no finite numbers.
+        InputError
+            Where it can't be saved, or the run's directory is gone.
         """
         if self._stream is not None:
             self._stream.synchronize()
+        self.run.check_there()
         self.write_log()
         logged = ((name, value) for row in self._rows for name, value in row.values.items())
         worst = next((name for name, value in logged if not math.isfinite(value)), None)

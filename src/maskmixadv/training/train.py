@@ -74,7 +74,7 @@ def train(
         of `maskmixadv.methods`, such as ``methods.MaskMixAdv(rec=0.5)``.
     preset
         Resolution, length and optimiser: ``paper`` (256 pixels, 60,000 steps), ``fast`` (256 pixels, for a GPU),
-        ``cpu`` (96 pixels, minutes). None: ``fast`` on a CUDA device, ``cpu`` elsewhere.
+        ``cpu`` (144 pixels in windows of 96, minutes). None: ``fast`` on a CUDA device, ``cpu`` elsewhere.
     folds
         Which scheme of the corpus's folds; None: its first.
     fold

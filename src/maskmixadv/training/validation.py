@@ -72,6 +72,11 @@ class Validation:
 
         A picture of the predictions is written into the run's directory, under the number of the step. Where it can't
         be, a line on stderr says so, and the training goes on.
+
+        Raises
+        ------
+        InputError
+            Where the run's directory is gone; it is not made again.
         """
         if not self.cases:
             return None
@@ -79,6 +84,7 @@ class Validation:
         predictor = Predictor(net, self.run.grid, classes, channels=self.run.learnt_from.channels)
         pictures: list[_Middle] = []
         found = mean_dice_of(self._predicted(predictor, pictures), classes)
+        self.run.check_there()
         try:
             self._picture(pictures, step)
         except InputError as error:  # a picture is worth no trained step
