@@ -126,6 +126,26 @@ def test_an_image_that_is_back_is_shown_where_somebody_was(page: Studio, folder:
         expect(page.page.locator("#toast")).to_have_text("s1 is there again.")
 
 
+@pytest.mark.slow
+def test_an_image_that_is_back_is_shown_where_somebody_was_before_the_page_was_loaded_again(
+    page: Studio, folder: Path
+) -> None:
+    """The first image's place replaced the one that the tab remembered."""
+    page.go("s1", 2)
+    image = folder / "images" / "s1.nii.gz"
+    away = image.rename(folder / image.name)
+    for _ in range(2):
+        page.page.reload()
+        page.page.wait_for_selector("body[data-ready]")
+        page.settled()
+        told = "s1 is gone: its image was renamed, or taken away. This is m0."
+        expect(page.page.locator("#toast")).to_have_text(told)
+    away.rename(image)
+    page.module("folder", "m.refresh()")
+    assert page.place == ("s1", 2)
+    expect(page.page.locator("#toast")).to_have_text("s1 is there again.")
+
+
 def test_a_training_that_is_stopped_twice_has_predicted_nothing(page: Studio) -> None:
     """It said that predictions are there."""
     ends(page, {"state": "stopped"})
