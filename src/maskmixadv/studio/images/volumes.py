@@ -193,7 +193,7 @@ class ShownImages:
                 if found is not None and not _still(paths, found):
                     del known[key]
                     self._shown.drop(*paths)
-        self._known = known
+        self._known = dict[str, Facts | InputError](known)
 
     def _told(self, paths: Sequence[Path]) -> tuple[str, Facts | InputError]:
         """Return the key of an image in the index, and its facts or what is wrong with it."""
