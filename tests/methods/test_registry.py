@@ -7,15 +7,17 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 
 from maskmixadv import methods
 from maskmixadv.cli.app import parse, run
 from maskmixadv.errors import InputError
 from maskmixadv.methods import first_terms, registry
 from maskmixadv.methods.method import Method
+from maskmixadv.networks.unet import with_heads
 from maskmixadv.runs import schedule
 from maskmixadv.strokes.corrections import Corrections
-from maskmixadv.tensors import Batch
+from maskmixadv.tensors import Batch, Task
 
 
 @pytest.mark.parametrize("name", registry.METHODS)
@@ -110,3 +112,24 @@ def test_all_methods_have_a_line_in_help(capsys: pytest.CaptureFixture[str]) -> 
         assert name in shown
     for change in fields(schedule.Changes):
         assert f"--{change.name.replace('_', '-')}" in shown
+
+
+def test_networks_that_no_other_method_has_are_told() -> None:
+    """The studio tells by it, without torch, whether a training can go on from another method's run."""
+    task = Task(classes=("background", "RV", "LV"), channels=1)
+    with torch.device("meta"):
+        nets = {
+            name: registry.method_from({"name": name, **listed.without_prior}).players(task)["net"]
+            for name, listed in registry.METHODS.items()
+        }
+
+    def fits(one: str, other: str) -> bool:
+        weights = with_heads(nets[one].state_dict(), nets[other])  # another number of heads does not matter
+        wanted = nets[other].state_dict()
+        return {name: each.shape for name, each in weights.items()} == {
+            name: each.shape for name, each in wanted.items()
+        }
+
+    for name, listed in registry.METHODS.items():
+        told = [fits(name, other) for other in nets if other != name and not registry.METHODS[other].own_network]
+        assert told == [not listed.own_network] * len(told), name

@@ -126,6 +126,26 @@ def test_an_image_that_is_back_is_shown_where_somebody_was(page: Studio, folder:
         expect(page.page.locator("#toast")).to_have_text("s1 is there again.")
 
 
+@pytest.mark.slow
+def test_an_image_that_is_back_is_shown_where_somebody_was_before_the_page_was_loaded_again(
+    page: Studio, folder: Path
+) -> None:
+    """The first image's place replaced the one that the tab remembered."""
+    page.go("s1", 2)
+    image = folder / "images" / "s1.nii.gz"
+    away = image.rename(folder / image.name)
+    for _ in range(2):
+        page.page.reload()
+        page.page.wait_for_selector("body[data-ready]")
+        page.settled()
+        told = "s1 is gone: its image was renamed, or taken away. This is m0."
+        expect(page.page.locator("#toast")).to_have_text(told)
+    away.rename(image)
+    page.module("folder", "m.refresh()")
+    assert page.place == ("s1", 2)
+    expect(page.page.locator("#toast")).to_have_text("s1 is there again.")
+
+
 def test_a_training_that_is_stopped_twice_has_predicted_nothing(page: Studio) -> None:
     """It said that predictions are there."""
     ends(page, {"state": "stopped"})
@@ -154,3 +174,37 @@ def test_strokes_are_sent_when_a_folder_is_renamed_back(
     expect(saved).to_have_attribute("data-state", "saved", timeout=15_000)
     assert studio.place == ("s1", 2), "where somebody drew"
     studio.page.context.close()
+
+
+SLEEP = "() => { const now = Date.now; Date.now = () => now() + 3_600_000; }"
+
+
+@pytest.mark.slow
+def test_a_page_that_slept_shows_what_another_program_did(browser: Browser, folder: Path, address: str) -> None:
+    """Neither focus nor sight changes where a laptop is opened again, and the page showed the folder of yesterday."""
+    studio = Studio.open(browser, address)
+    studio.page.add_init_script(FASTER)
+    studio.page.reload()
+    studio.page.wait_for_selector("body[data-ready]")
+    studio.page.wait_for_timeout(300)
+    own.case(folder, "late", scribble=False)
+    studio.page.wait_for_timeout(500)
+    assert studio.page.locator("[data-name=late]").count() == 0
+    studio.page.evaluate(SLEEP)
+    expect(studio.page.locator("[data-name=late]")).to_be_visible()
+    studio.page.context.close()
+
+
+@pytest.mark.slow
+def test_a_page_that_slept_sends_its_token_only_to_who_knows_it(page: Studio) -> None:
+    """Its server may have ended meanwhile, and another user's program may listen on the port."""
+    sent = list[str]()
+    page.page.route("**/known/*", lambda route: route.fulfill(json={"proof": "none"}))
+    page.page.route("**/api/**", lambda route: (sent.append(route.request.url), route.abort()))
+    page.page.evaluate(SLEEP)
+    page.module("folder", "m.refresh().catch((error) => error.message)")
+    page.page.wait_for_timeout(300)
+    assert sent == []
+    page.page.unroute("**/known/*")
+    page.page.unroute("**/api/**")
+    page.module("folder", "m.refresh()")

@@ -295,6 +295,45 @@ def test_channels_are_shown_once_dataset_json_names_them(tmp_path: Path) -> None
         assert page.get("/api/folder").json()["problems"] == []
 
 
+def timed(folder: Path, values: np.ndarray) -> None:
+    """Save an image whose header calls its channels times, and the `dataset.json` that names them."""
+    image = nib.Nifti1Image(values.astype(np.int16), np.eye(4))
+    image.header.set_xyzt_units("mm", "sec")
+    (folder / "images").mkdir()
+    nib.save(image, folder / "images" / "b.nii.gz")
+    (folder / "dataset.json").write_text('{"modality": {"0": "T2", "1": "ADC"}}')
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("anew", [False, True])
+def test_channels_are_refused_once_dataset_json_is_gone(tmp_path: Path, anew: bool, alike: bool) -> None:
+    """They stayed shown, and every training refused them; also where the studio was started anew."""
+    folder = classes(tmp_path / "hearts")
+    values = np.random.default_rng(0).integers(0, 9, (8, 6, 3, 2))
+    timed(folder, values[..., :1].repeat(2, -1) if alike else values)
+
+    def gone(page: httpx.Client) -> None:
+        assert "b" not in told(page)
+        (line,) = page.get("/api/folder").json()["problems"]
+        assert "put the dataset.json" in line
+        assert page.get("/api/cases/b/slices/0/image").status_code == 400
+
+    with client(folder) as page:
+        assert "b" in told(page)
+        page.get("/api/cases/b/slices/0/image").raise_for_status()
+        kept = (folder / "dataset.json").read_text()
+        (folder / "dataset.json").unlink()
+        if not anew:
+            gone(page)
+            (folder / "dataset.json").write_text(kept)
+            assert "b" in told(page)
+            (folder / "dataset.json").write_text('{"modality": {"0": "T2"}}')
+            gone(page)
+    if anew:
+        with client(folder) as page:
+            gone(page)
+
+
 def test_intensities_are_interpolated_bit_for_bit() -> None:
     """They are looked up; a proposal says the same as when each was interpolated."""
     pixels = np.random.default_rng(0).integers(0, 2**16, (40, 50, 3)).astype(np.uint16)

@@ -1,7 +1,8 @@
 """Trainings that go on from the last run, and previews of them. The job runs in this process, which spares a start."""
 
 import json
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import pytest
 import own
 from maskmixadv.runs.run import Run
 from maskmixadv.runs.schedule import PRESETS
+from maskmixadv.studio import palette
 from maskmixadv.studio.layout import Layout
 from maskmixadv.studio.learning import job, preview, training
 from maskmixadv.studio.learning.preview import Look, Previews
@@ -121,3 +123,60 @@ def test_previews_are_asked_for_by_the_page(layout: Layout) -> None:
         refused(page.get("/api/cases/s0/slices/9/preview"), 404, "no such slice")
         refused(page.get("/api/cases/none/slices/1/preview"), 404, "no such slice")
         assert page.get("/api/train").json()["start"] is None
+
+
+@pytest.fixture
+def renamed(layout: Layout, tmp_path: Path) -> Layout:
+    """The folder with its run, and its first structure renamed since."""
+    shutil.copytree(layout.root, tmp_path / "hearts")
+    with client(tmp_path / "hearts") as page:
+        before = page.get("/api/folder").json()["classes"]
+        named = [{**each, "name": "ventricle"} if each["name"] == "RV" else each for each in before]
+        page.put("/api/classes", json={"classes": named}).raise_for_status()
+    return Layout.open(tmp_path / "hearts")
+
+
+def test_a_training_goes_on_where_a_class_was_renamed(renamed: Layout) -> None:
+    """In the studio classes keep their places, and strokes their codes."""
+    with client(renamed.root) as page:
+        told = page.get("/api/ready").json()
+        assert "pce" not in told["anew"]
+        assert told["renamed"] == ["RV is called ventricle now"]
+    notes = ordered(renamed, "009", Order("cpu", "pce", 2, goes_on=True))
+    run = job._begun(renamed, "009")
+    assert json.loads((notes / training.LEFT_OUT).read_text()) == []
+    assert run.start is not None
+    assert "ventricle" in run.task.classes
+
+
+def test_the_page_is_told_beforehand_that_a_training_begins_anew(layout: Layout, tmp_path: Path) -> None:
+    with client(layout.root) as page:
+        told = page.get("/api/ready").json()
+        assert (set(told["anew"]), told["renamed"]) == ({"maskmixadv", "wsl4mis"}, [])
+        assert "pce" in told["anew"]["maskmixadv"]
+    shutil.copytree(layout.root, tmp_path / "hearts")
+    before = palette.read(Layout.open(tmp_path / "hearts"))
+    more = (*before.classes, palette.PaletteClass("scar", "#123456"))
+    replace(before, classes=more, codes=(0, 1, 2, 3, 9)).write(tmp_path / "hearts" / "classes.toml")
+    with client(tmp_path / "hearts") as page:
+        assert "scar" in page.get("/api/ready").json()["anew"]["pce"]
+    newer = Layout.open(tmp_path / "hearts")
+    latest = max(path.name for path in newer.predictions.iterdir())
+    (newer.runs / latest / "last.pt").unlink()
+    with client(newer.root) as page:
+        assert f"runs/{latest}" in page.get("/api/ready").json()["anew"]["pce"]
+        assert str(newer.root) not in page.get("/api/ready").json()["anew"]["pce"]
+
+
+def test_a_training_begins_anew_where_classes_have_another_order(layout: Layout, tmp_path: Path) -> None:
+    shutil.copytree(layout.root, tmp_path / "hearts")
+    found = Layout.open(tmp_path / "hearts")
+    names = palette.read(found).classes
+    swapped = replace(palette.read(found), classes=(names[0], *names[:0:-1]), codes=(0, *range(len(names) - 1, 0, -1)))
+    swapped.write(found.root / "classes.toml")
+    notes = ordered(found, "009", Order("cpu", "pce", 2, goes_on=True))
+    assert job._begun(found, "009").start is None
+    (line,) = json.loads((notes / training.LEFT_OUT).read_text())
+    assert "in this order" in line
+    with client(found.root) as page:
+        assert "in this order" in page.get("/api/ready").json()["anew"]["pce"]

@@ -34,6 +34,8 @@ class Listed(NamedTuple):
         What it does, in one line.
     dense
         Whether it learns from dense masks alone, not from strokes.
+    own_network
+        Whether its network differs from that of all other methods, so that none begins with another's.
     wants_prior
         Whether it needs masks of other patients, as it is by default: its critic learns from them.
     formerly
@@ -53,6 +55,7 @@ class Listed(NamedTuple):
     kind: str
     about: str
     dense: bool = False
+    own_network: bool = False
     wants_prior: bool = False
     formerly: str = ""
     retired: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ METHODS: Final[Mapping[str, Listed]] = {
     "maskmixadv": Listed(
         "MaskMixAdv",
         "two masked views, mixed pseudo labels, restoration, a critic of shapes",
+        own_network=True,
         wants_prior=True,
     ),
     "pce": Listed("PCE", "cross-entropy on the strokes alone"),
@@ -100,7 +104,7 @@ METHODS: Final[Mapping[str, Listed]] = {
     "mean-teacher": Listed("MeanTeacher", "agreement with the average of past networks, under noise"),
     "uamt": Listed("UAMT", "agreement with the average of past networks where that is certain"),
     "ustm": Listed("USTM", "agreement with the average of past networks, which see the image turned"),
-    "wsl4mis": Listed("WSL4MIS", "two decoders, dynamically mixed pseudo labels"),
+    "wsl4mis": Listed("WSL4MIS", "two decoders, dynamically mixed pseudo labels", own_network=True),
     "scribble2label": Listed("Scribble2Label", "pseudo labels where the average of past predictions is sure"),
     "cyclemix": Listed("CycleMix", "mixed, occluded, turned images, and consistency"),
     "shapepu": Listed(

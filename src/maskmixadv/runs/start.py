@@ -17,7 +17,9 @@ from maskmixadv.sampling.grid import Grid
 from maskmixadv.tensors import Task
 
 
-def started_from(first: Run, *, method: Method, classes: Sequence[str], channels: Sequence[Channel]) -> StartedFrom:
+def started_from(
+    first: Run, *, method: Method, classes: Sequence[str], channels: Sequence[Channel], by_place: bool = False
+) -> StartedFrom:
     """Return the record of a run to begin with.
 
     Parameters
@@ -26,6 +28,9 @@ def started_from(first: Run, *, method: Method, classes: Sequence[str], channels
         The run to begin with. Its network is the one that is scored, of its last checkpoint.
     method, classes, channels
         Of the run that begins.
+    by_place
+        Whether classes count by their places alone, whatever they are called, as in the studio: there a class keeps its
+        place and its code when it is renamed.
 
     Raises
     ------
@@ -43,8 +48,11 @@ def started_from(first: Run, *, method: Method, classes: Sequence[str], channels
     >>> started_from(run, method=run.method, classes=("background", "liver"), channels=corpus.channels)
     Traceback (most recent call last):
     maskmixadv.errors.InputError: run: has classes background, RV, Myo, LV, and this training has background, liver; ...
+    >>> named = ("background", "right", "wall", "left")
+    >>> started_from(run, method=run.method, classes=named, channels=corpus.channels, by_place=True).step
+    2
     """
-    if first.task.classes != tuple(classes):
+    if len(first.task.classes) != len(classes) or (not by_place and first.task.classes != tuple(classes)):
         _refuse(first, "classes", *apart(first.task.classes, classes))
     if not same(first.learnt_from.channels, channels):
         _refuse(first, "channels", *apart(called(first.learnt_from.channels), called(channels)))

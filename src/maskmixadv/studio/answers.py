@@ -116,12 +116,15 @@ class MethodAnswer:
 class ReadyAnswer:
     """What a training would lack, and about how many seconds each preset takes on the processor; none with a GPU.
 
-    `further` has the steps and seconds of trainings that go on from the latest run.
+    `further` has the steps and seconds of trainings that go on from the latest run. `anew` says why they begin anew
+    all the same, for each method that does, and `renamed` which classes that run knows by other names.
     """
 
     wants: Sequence[Want]
     seconds: Mapping[str, float]
     further: Mapping[str, Further]
+    anew: Mapping[str, str]
+    renamed: Sequence[str]
 
 
 @dataclass(frozen=True)

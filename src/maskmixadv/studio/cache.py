@@ -89,6 +89,12 @@ class FileCache(Generic[Content]):
         """Return whether `get` would return at once; never waits for a read."""
         return tuple(map(stamp, paths)) in self._held
 
+    def drop(self, *paths: Path) -> None:
+        """Forget the content of `paths`, as where it depends on another file, which has changed."""
+        with self._lock:
+            held = self._held.pop(tuple(map(stamp, paths)), None)
+            self._bytes -= held[1] if held else 0
+
     def put(self, content: Content, *paths: Path) -> None:
         """Keep the content that was just written to the first of `paths`, which are those that `get` is asked for."""
         with self._lock:

@@ -38,7 +38,7 @@ from maskmixadv.studio.images.planes import labels_of
 from maskmixadv.studio.images.planes import plane as _slice
 from maskmixadv.studio.images.volumes import Facts
 from maskmixadv.studio.layout import LOOKED, PROPOSED, REVIEWS, Layout, printable
-from maskmixadv.studio.learning import corpus, readiness
+from maskmixadv.studio.learning import beginning, corpus, readiness
 from maskmixadv.studio.learning.accepted import Accepted
 from maskmixadv.studio.learning.predictions import StoredPredictions
 from maskmixadv.studio.learning.preview import Look, Preview
@@ -193,11 +193,13 @@ class Session:
             return self._ready()
 
     def _ready(self) -> ReadyAnswer:
-        wants = readiness.wants(self._as_seen(), [each.name for each in self.classes()])
+        names = [each.name for each in self.classes()]
+        wants = readiness.wants(self._as_seen(), names)
         known = not readiness.has_gpu()
         pace, beside = (readiness.pace(self.layout.runs), readiness.beside(self.layout)) if known else (None, 0.0)
         times = readiness.seconds(pace, beside) if known else {}
-        return ReadyAnswer(wants, times, readiness.further_of(pace, beside, known=known))
+        anew, renamed = beginning.of(self.layout, self._predictions, names)
+        return ReadyAnswer(wants, times, readiness.further_of(pace, beside, known=known), anew, renamed)
 
     def _as_seen(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the strokes of each case that has some, as they are seen; `folder` says which ones can't be read."""

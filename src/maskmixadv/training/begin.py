@@ -48,6 +48,7 @@ def begin(
     masks: Masks = AUTO,
     unlabelled: bool = False,
     start: Path | None = None,
+    by_place: bool = False,
     seed: int = 0,
     device: str | None = None,
     ranks: Ranks = ALONE,
@@ -87,6 +88,8 @@ def begin(
         Whether a method with a teacher learns from training slices without any annotation, too. Other methods never do.
     start
         Directory of a run whose network this one begins with; None: begin with random weights.
+    by_place
+        Whether its classes count by their places alone, whatever they are called (`started_from`).
     seed
         Seed of everything random.
     device
@@ -168,7 +171,7 @@ def begin(
         unlabelled=unlabelled and method.semi_supervised,
         start=None
         if first is None
-        else started_from(first, method=method, classes=corpus.classes, channels=corpus.channels),
+        else started_from(first, method=method, classes=corpus.classes, channels=corpus.channels, by_place=by_place),
         biases=first is not None and first.biases,
     )
     if not write:

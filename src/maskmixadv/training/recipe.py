@@ -60,7 +60,15 @@ class Recipe:
     start: Path | None = None
     seed: int = 0
 
-    def begin(self, out: Path, *, device: str | None = None, command: str | None = None, write: bool = True) -> Run:
+    def begin(
+        self,
+        out: Path,
+        *,
+        device: str | None = None,
+        command: str | None = None,
+        write: bool = True,
+        by_place: bool = False,
+    ) -> Run:
         """Begin the run in directory `out`; the other parameters are those of `maskmixadv.training.begin.begin`."""
         return begin(
             self.corpus_root,
@@ -76,6 +84,7 @@ class Recipe:
             masks=Masks(self.masks, self.masks_of),
             unlabelled=self.unlabelled,
             start=self.start,
+            by_place=by_place,
             seed=self.seed,
             device=device,
             command=command,

@@ -1,7 +1,7 @@
 """The images of a folder, of which each is one file, or a file for each of its channels."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +12,13 @@ from maskmixadv.errors import InputError
 from maskmixadv.formats import flat, image_files
 from maskmixadv.formats.several import NUMBERED
 from maskmixadv.sources import classes, pairs
+from maskmixadv.sources.tables import DATASET
 from maskmixadv.studio import work
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.layout import Layout
 
+Named = frozenset[Stamp]
+"""States of the files ``dataset.json`` that name the channels of images."""
 Numbered = Mapping[str, Mapping[int, str]]
 """By the name that they share: case names that end with ``_0000``, ``_0001`` and so on, by their number."""
 APART: Final = "take it to a folder of its own kind"
@@ -60,7 +63,8 @@ def find(layout: Layout) -> Images:
     found = _joined(files, free, known)
     if pairs.usual(map(len, found.values())) > 1:
         found = _joined(files, free, {name for name in free if name in known or not _pictures(free[name], files)})
-    counts = {case: count for case, paths in found.items() if (count := _count(paths)) is not None}
+    named = named_by(found.values())
+    counts = {case: count for case, paths in found.items() if (count := _count(paths, named)) is not None}
     usual = _usual(layout, counts)
     lines = ((case, _odd(case, found[case], count, usual, drawn)) for case, count in counts.items())
     return Images(found, problems, {case: line for case, line in lines if line is not None})
@@ -101,16 +105,27 @@ def _usual(layout: Layout, counts: Mapping[str, int]) -> int:
     return pairs.usual(counts.values())
 
 
-def _count(paths: Sequence[Path]) -> int | None:
+def named_by(images: Iterable[Sequence[Path]]) -> Named:
+    """Return the states of the files ``dataset.json`` beside images and their folders: which they name are channels."""
+    folders = {paths[0].parent for paths in images}
+    files = {folder / DATASET for inside in folders for folder in (inside, inside.parent)}
+    found = set[Stamp]()
+    for path in files:
+        with suppress(InputError):  # there is none
+            found.add(stamp(path))
+    return frozenset(found)
+
+
+def _count(paths: Sequence[Path], named: Named) -> int | None:
     """Return how many channels an image has; None if its header can't be read, of which its reader tells."""
     try:
-        return len(paths) if len(paths) > 1 else _channels_in(stamp(paths[0]))
+        return len(paths) if len(paths) > 1 else _channels_in(stamp(paths[0]), named)
     except InputError:
         return None
 
 
 @lru_cache(maxsize=4096)
-def _channels_in(state: Stamp) -> int:
+def _channels_in(state: Stamp, _: Named) -> int:
     """Return how many channels a file has in one of its states, as each request asks for all files."""
     return pairs.count([state[0]])
 

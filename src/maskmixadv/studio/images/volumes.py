@@ -20,8 +20,9 @@ from maskmixadv.files import read_json, write_text
 from maskmixadv.formats import image_files, nifti, several
 from maskmixadv.formats.slicing import View
 from maskmixadv.formats.volume import Volume
-from maskmixadv.sources.tables import DATASET
 from maskmixadv.studio.cache import FileCache, Stamp, stamp
+from maskmixadv.studio.images import grouping
+from maskmixadv.studio.images.grouping import Named
 from maskmixadv.studio.images.intake import check_declared, taken
 from maskmixadv.studio.memory import MemoryLackError
 from maskmixadv.typed import as_type, made
@@ -115,7 +116,7 @@ class ShownImages:
         self._looked: dict[str, float] = {}
         self._lock = Lock()
         self._begun: set[Stamp] = set()
-        self._named: set[Stamp] = set()
+        self._named: Named | None = None
 
     def get(self, paths: Sequence[Path]) -> ShownImage:
         """Read an image of a file, or of several with a channel each.
@@ -178,16 +179,21 @@ class ShownImages:
             return {case: facts for case, (_, facts) in told.items()}
 
     def _look_anew(self, images: Mapping[str, Sequence[Path]]) -> None:
-        """Forget what was wrong with images if a ``dataset.json`` has changed: it names a fourth axis."""
-        folders = {paths[0].parent for paths in images.values()}
-        files = {folder / DATASET for inside in folders for folder in (inside, inside.parent)}
-        named = set[Stamp]()
-        for path in files:
-            with suppress(InputError):  # there is none
-                named.add(stamp(path))
-        if named != self._named:
-            self._named = named
-            self._known = {key: found for key, found in self._known.items() if isinstance(found, Facts)}
+        """Forget what was wrong with images, and channels, if a ``dataset.json`` has changed: it names a fourth axis.
+
+        The index may know channels that one named before the studio was started.
+        """
+        if (named := grouping.named_by(images.values())) == self._named:
+            return
+        self._named = named
+        known = {key: found for key, found in self._known.items() if isinstance(found, Facts)}
+        for paths in images.values():
+            with suppress(InputError):  # it is gone
+                found = known.get(key := _key(paths))
+                if found is not None and not _still(paths, found):
+                    del known[key]
+                    self._shown.drop(*paths)
+        self._known = dict[str, Facts | InputError](known)
 
     def _told(self, paths: Sequence[Path]) -> tuple[str, Facts | InputError]:
         """Return the key of an image in the index, and its facts or what is wrong with it."""
@@ -217,6 +223,17 @@ class ShownImages:
         # Errors are not kept: installing a library that reads the format may mend them, for example.
         with suppress(InputError):  # the index is made again
             write_text(self._index, json.dumps({key: asdict(facts) for key, facts in known.items()}))
+
+
+def _still(paths: Sequence[Path], found: Facts) -> bool:
+    """Whether an image's header is still taken as one of channels; only one of several channels is looked at."""
+    if len(paths) > 1 or (len(found.channels) == 1 and not found.notes):  # a note tells of channels that are the same
+        return True
+    try:
+        image_files.channels(paths[0])
+    except InputError:
+        return False
+    return True
 
 
 def show(*paths: Path) -> ShownImage:

@@ -160,7 +160,7 @@ def _begun(layout: Layout, run: str) -> "Run":
         start=start,
     )
     out = layout.runs / run
-    return recipe.begin(out, command=recipe.command(out))
+    return recipe.begin(out, command=recipe.command(out), by_place=True)  # a class keeps its place when it is renamed
 
 
 def _method(order: Order, *, goes_on: bool) -> dict[str, Any]:
@@ -180,13 +180,16 @@ def _start(layout: Layout, order: Order, corpus: "Corpus") -> tuple[Path | None,
     from maskmixadv.runs.run import Run
     from maskmixadv.runs.start import started_from
 
-    latest = StoredPredictions(layout).latest()
+    predictions = StoredPredictions(layout)
+    latest = predictions.latest()
     if latest is None:
         return None, []
     root = layout.check(layout.runs / latest)
     method = method_from(_method(order, goes_on=True))
     try:
-        started_from(Run.open(root), method=method, classes=tuple(corpus.classes), channels=corpus.channels)
+        predictions.check_classes(latest)
+        first, classes = Run.open(root), tuple(corpus.classes)
+        started_from(first, method=method, classes=classes, channels=corpus.channels, by_place=True)
     except InputError as error:
         say(f"begins anew: {error}")
         return None, [f"the network of run {latest} ({error})"]

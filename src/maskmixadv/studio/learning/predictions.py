@@ -105,6 +105,10 @@ class StoredPredictions:
         except InputError:  # the list of cases says what is wrong
             return None
 
+    def check_classes(self, run: str) -> None:
+        """Refuse a run whose classes have other codes by now, or another order, with an `InputError`."""
+        self._check_classes(run, self._layout.runs / run)
+
     def _check_classes(self, run: str, path: Path) -> None:
         """Refuse labels of classes that have another order by now, as somebody changed ``classes.toml``.
 

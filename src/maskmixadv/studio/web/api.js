@@ -3,6 +3,8 @@
 let token = location.hash.slice(1);
 let coding = ""; // what labels mean, as the page knows it: the server refuses labels of other classes
 let away = false; // the server did not answer: another program may have its port when something answers again
+const QUIET = 10_000; // ms without an answer after which that holds, too: the computer slept, or the page was out of sight
+let answered = Date.now();
 // A restarted server may have a new address; pasting it into the same tab goes on where the page was.
 addEventListener("hashchange", () => (token = location.hash.slice(1)));
 
@@ -35,6 +37,7 @@ async function greet() {
   const answer = await fetch(`known/${nonce}`, { cache: "no-store" });
   if (!answer.ok || (await answer.json()).proof !== wanted) throw new ServerError(403, UNKNOWN);
   away = false;
+  answered = Date.now();
 }
 
 const bytesOf = (text) => new TextEncoder().encode(text);
@@ -58,9 +61,11 @@ async function called(method, path, body, type, signal) {
   // Handing over an array of millions of bytes holds the page for hundreds of ms; a blob, which is a copy, does not.
   const sent = ArrayBuffer.isView(body) ? new Blob([body]) : body;
   let response;
+  if (Math.abs(Date.now() - answered) > QUIET) away = true; // either way, as a clock may be set back
   try {
     if (away) await greet();
     response = await fetch(`api/${path}`, { method, headers, body: sent, cache: "no-store", signal });
+    answered = Date.now();
   } catch (error) {
     if (error instanceof ServerError || error.name === "AbortError") throw error;
     away = true;

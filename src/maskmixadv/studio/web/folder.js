@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { byId, element, refill } from "./element.js";
 import { listed } from "./filter.js";
-import { caseNamed, cases, go, on, setFolder, state } from "./state.js";
+import { caseNamed, cases, go, on, placeToKeep, setFolder, state } from "./state.js";
 import { say, telling } from "./status.js";
 import { chosenFiles, droppedFiles, leftOut, send, sorted } from "./uploads.js";
 
@@ -22,8 +22,9 @@ export async function refresh() {
   }
   if (question < heard) return;
   heard = question;
-  const name = state.place?.name;
+  const shown = state.place?.name;
   setFolder(folder);
+  const name = shown ?? placeToKeep()?.name; // after a reload nothing was shown
   if (name && state.place && state.place.name !== name) tellOfChange(name, state.place.name);
 }
 

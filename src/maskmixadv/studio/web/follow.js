@@ -1,5 +1,5 @@
 // When somebody comes back to the page, it shows what holds by now: other pages, and other programs, may have worked.
-// A page in sight beside another one is not come back to; it follows trainings all the same, and reads the folder again
+// So it does when the computer wakes. A page in sight beside another one is not come back to; it follows trainings all the same, and reads the folder again
 // while something is refused: the folder may have been renamed back.
 
 import * as api from "./api.js";
@@ -17,9 +17,12 @@ import { holds, versionOf } from "./versions.js";
 
 const OFTEN = 3000; // ms between two looks
 const BESIDE = 5000; // ms between two looks at trainings
+const SLEPT = 60_000; // ms: where two looks at trainings are farther apart, the computer slept; nobody comes back to the page
 const TOGETHER = 200; // ms in which refusals are heeded together
 let last = -OFTEN;
 let later = null;
+let beat = Date.now(); // unlike the other clock, it goes on while the computer sleeps
+let woken = false; // and the folder is not read since
 
 async function look() {
   if (document.hidden || performance.now() - last < OFTEN || !state.folder) return;
@@ -64,8 +67,15 @@ async function readMaskAgain() {
 }
 
 async function lookBeside() {
+  woken ||= Date.now() - beat > SLEPT;
+  beat = Date.now();
   if (document.hidden || !state.folder) return;
   try {
+    if (woken) {
+      last = -OFTEN;
+      await look();
+      woken = false;
+    }
     await glance();
     if (saveState() === "refused" && performance.now() - last > BESIDE) await readNow(); // it may fit again by now
   } catch {

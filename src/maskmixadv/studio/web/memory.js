@@ -3,7 +3,7 @@
 import { Change } from "./brush.js";
 import * as strokes from "./draw.js";
 import * as masks from "./paint.js";
-import { on, recallPlace, setOverlay, setTab, setTool, state } from "./state.js";
+import { on, placeToKeep, recallPlace, setOverlay, setTab, setTool, state } from "./state.js";
 import { frameNow, setFrame } from "./view.js";
 import * as grey from "./window.js";
 
@@ -27,7 +27,7 @@ const lastPlace = (folder) => (kept.folder === folder.name ? (kept.place ?? null
 function keep() {
   if (!ready || !state.folder) return;
   const { code, size, closing } = state.tool;
-  const notes = { folder: state.folder.name, place: state.place, tab: state.tab, tool: { code, size, closing } };
+  const notes = { folder: state.folder.name, place: placeToKeep(), tab: state.tab, tool: { code, size, closing } };
   const text = JSON.stringify({ ...notes, overlay: state.overlay, frame: frameNow(), windows: grey.all() });
   sessionStorage.setItem(KEY, text);
 }

@@ -8,6 +8,8 @@ import { telling } from "./status.js";
 
 let seconds = {};
 let further = {}; // by preset: {steps, seconds} of a training that goes on from the last run
+let anew = {}; // by method: why it begins anew all the same
+let renamed = []; // classes that the last run knows by other names
 
 /** About how long, in words: seconds, minutes, hours or days. */
 export function about(time) {
@@ -30,7 +32,7 @@ async function ask() {
   if (state.tab !== "train" || !state.folder) return;
   await allSaved();
   const { wants, ...times } = await api.getReady();
-  ({ seconds, further } = times);
+  ({ seconds, further, anew, renamed } = times);
   byId("wants").replaceChildren(...wants.map(item));
   showNotes();
 }
@@ -39,13 +41,19 @@ function showNotes() {
   const { value } = byId("preset");
   const preset = value !== "auto" ? value : Object.keys(seconds).length ? "cpu" : "fast";
   const steps = byId("steps").value;
-  const goesOn = byId("goes-on").checked && state.folder?.run && further[preset];
+  const wanted = byId("goes-on").checked && state.folder?.run;
+  const why = wanted ? anew[byId("method").value] : undefined;
+  const goesOn = wanted && !why && further[preset];
   const time = goesOn ? goesOn.seconds : seconds[preset];
   const note = byId("preset-note");
   const long = time && !steps ? `about ${about(time)}` : "";
-  note.textContent = goesOn
-    ? `Goes on from run ${state.folder.run.name}: ${steps || goesOn.steps} steps${long && `, ${long}`}.`
-    : long && `${long[0].toUpperCase()}${long.slice(1)} on this computer, which seems to have no GPU.`;
+  const lines = [
+    why && `Begins anew: ${why}.`,
+    goesOn && `Goes on from run ${state.folder.run.name}: ${steps || goesOn.steps} steps${long && `, ${long}`}.`,
+    goesOn && renamed.length && `${renamed.join(", ")}.`,
+    !goesOn && long && `${long[0].toUpperCase()}${long.slice(1)} on this computer, which seems to have no GPU.`,
+  ];
+  note.textContent = lines.filter(Boolean).join(" ");
   note.classList.toggle("warning", time > 86400);
   byId("steps").placeholder = goesOn ? goesOn.steps : "as the preset";
   const method = (state.folder?.methods ?? []).find(({ name }) => name === byId("method").value);

@@ -38,13 +38,14 @@ export function setFolder(folder) {
   const before = state.folder;
   state.folder = folder;
   if (state.place && !shown()) [gone, state.place, instead] = [gone ?? state.place, null, null];
+  if (!before) gone = lastPlace(folder); // its image may be away while the page is loaded again
   const back = gone && (!state.place || state.place === instead) && kept(folder, gone);
   if (back) state.place = back;
   const last = (shown()?.shape[0] ?? 1) - 1;
   if (state.place?.z > last) state.place = { ...state.place, z: last }; // the image was replaced
   const [first] = folder.cases;
   if (first && !state.place) {
-    state.place = kept(folder, lastPlace(folder)) ?? { name: first.name, z: middle(first) };
+    state.place = { name: first.name, z: middle(first) };
     instead = state.place;
   }
   if (state.place && state.place !== instead) staysHere();
@@ -55,17 +56,19 @@ export function setFolder(folder) {
   if (before && before.run?.name !== folder.run?.name) emit("trained");
 }
 
-/** Where this tab was before it was loaded again, if that is still there. */
+/** Where this tab was before it was loaded again. */
 let lastPlace = () => null;
 let gone = null; // the place that was shown before its image went; it may come back, as where a folder was renamed
 let instead = null; // the place that the page chose then
 /** Somebody works here, or went here: nothing else is shown when another image is back. */
 export const staysHere = () => (gone = instead = null);
+/** Where the page is to be when it is loaded again: where somebody was, also while the image is away. */
+export const placeToKeep = () => gone ?? state.place;
 export const recallPlace = (recall) => (lastPlace = recall);
 
 function kept(folder, place) {
   const one = place && folder.cases.find(({ name }) => name === place.name);
-  return one && place.z < one.shape[0] ? { name: place.name, z: place.z } : null;
+  return one ? { name: place.name, z: place.z } : null;
 }
 
 const middle = (one) => Math.floor(one.shape[0] / 2);
