@@ -204,6 +204,7 @@ def test_fewer_runs_at_a_time_where_memory_holds_no_more(corpus: Path, monkeypat
     assert "memory holds 1 run at a time" in ends[""].line
 
 
+@pytest.mark.slow
 def test_memory_may_end_where_a_run_begins(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Path] = []
 

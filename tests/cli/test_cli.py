@@ -268,6 +268,7 @@ def test_a_reader_that_goes_away_is_no_failure(trained: Path, words: list[str]) 
 
 
 @pytest.mark.parametrize("closed", quick(["1", "1 2", "0 1 2"], "0 1 2"))
+@pytest.mark.slow
 def test_a_program_without_streams_does_its_work(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:

@@ -116,6 +116,7 @@ def test_the_keyboard_alone_draws_a_closed_loop(page: Studio, folder: Path) -> N
     assert inside.sum() > 15 * 15
 
 
+@pytest.mark.slow
 def test_strokes_outlive_a_server_that_goes_away(browser: Browser, folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("scribbles", ".studio"))
     with sp.studio(copy) as (url, _):
@@ -133,6 +134,7 @@ def test_strokes_outlive_a_server_that_goes_away(browser: Browser, folder: Path,
     studio.page.context.close()
 
 
+@pytest.mark.slow
 def test_images_are_added_and_refusals_are_told(browser: Browser, tmp_path: Path, folder: Path) -> None:
     """A file that is refused keeps no other one back, and each one that is not added is named."""
     refused = [tmp_path / f"{name}.nii.gz" for name in ("broken", "cut")]
@@ -150,6 +152,7 @@ def test_images_are_added_and_refusals_are_told(browser: Browser, tmp_path: Path
         studio.page.context.close()
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_strokes_is_told_and_the_other_images_are_drawn_on(
     browser: Browser, folder: Path, tmp_path: Path
 ) -> None:
@@ -237,6 +240,7 @@ def test_looking_by_mouse_and_keys_draws_nothing(page: Studio) -> None:
     assert page.place[0] == "wide"
 
 
+@pytest.mark.slow
 def test_a_stroke_takes_an_acceptance_back_on_the_page(browser: Browser, folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("scribbles", ".studio"))
     like = nifti.read(copy / "images" / "phantom000_ED.nii.gz")
@@ -275,6 +279,7 @@ def test_a_stroke_takes_an_acceptance_back_on_the_page(browser: Browser, folder:
     assert told["1"]["run"] == "002"
 
 
+@pytest.mark.slow
 def test_the_page_says_what_a_training_learns_from(browser: Browser, folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("scribbles", ".studio"))
     notes = copy / ".studio" / "002"

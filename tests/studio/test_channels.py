@@ -223,7 +223,7 @@ def test_numbered_pictures_stay_images_of_their_own(tmp_path: Path) -> None:
         assert list(told(page)) == ["p_0000", "p_0001", "p_0002"]
 
 
-@pytest.mark.parametrize("kind", ["colours", "sequences"])
+@pytest.mark.parametrize("kind", [pytest.param("colours", marks=pytest.mark.slow), "sequences"])
 def test_a_training_sees_all_channels(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     folder = classes(tmp_path / kind)
     if kind == "colours":

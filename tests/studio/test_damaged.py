@@ -421,6 +421,7 @@ def test_an_unforeseen_failure_is_told_with_its_kind(trained: Layout, monkeypatc
     assert Training(trained).course().error == "MemoryError: too large"
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_says_why(folder: Path) -> None:
     layout = Layout.open(folder)
     predict(folder)

@@ -292,7 +292,7 @@ def ends(corpora: tuple[Path, Path], place: Path, method: Method) -> list[Any]:
     return [state(run)["nets"] for run in runs]
 
 
-KEPT = ("MaskMixAdv", "WalkTeacher", "PCE")
+KEPT = ("WalkTeacher", "PCE")
 
 
 def named(method: Method) -> str:
