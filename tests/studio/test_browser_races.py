@@ -72,19 +72,25 @@ def test_who_goes_elsewhere_while_the_next_slice_is_asked_for_stays_there(page: 
     assert page.place == ("s1", 2)
 
 
+def neighbour_on_its_way(page: Studio) -> Route:
+    """Ask for all slices again, and return the request for the strokes of the second one, which is not answered."""
+    routes = list[Route]()
+    page.page.route("**/s0/slices/1/scribble", lambda route: routes.append(route), times=1)
+    page.module("state", "(m.emit('recoded'), m.emit('place'))")
+    page.settled()
+    while not routes:
+        page.page.wait_for_timeout(10)
+    return routes[0]
+
+
 def test_strokes_are_copied_to_a_slice_that_is_still_on_its_way(page: Studio) -> None:
     """Nothing was copied, without a word."""
     page.go("s0", 0)
     page.saved()
-    routes = list[Route]()
-    page.page.route("**/s0/slices/1/scribble", lambda route: routes.append(route), times=1)
-    page.module("state", "(m.emit('recoded'), m.emit('place'))")  # all slices are asked for again
-    page.settled()
-    while not routes:  # asked for as the neighbour
-        page.page.wait_for_timeout(10)
+    route = neighbour_on_its_way(page)
     page.page.keyboard.press("d")
     page.page.wait_for_timeout(100)
-    routes[0].continue_()
+    route.continue_()
     expect(page.page.locator("#strip")).to_have_attribute("aria-valuenow", "2")
     assert page.module("draw", "m.drawnPixels().size") > 0
 
@@ -94,12 +100,7 @@ def test_strokes_are_copied_before_anybody_can_draw_on_the_slice_that_came(page:
     page.go("s0", 0)
     page.stroke("2", [(4, 36), (12, 36)])
     page.saved()
-    routes = list[Route]()
-    page.page.route("**/s0/slices/1/scribble", lambda route: routes.append(route), times=1)
-    page.module("state", "(m.emit('recoded'), m.emit('place'))")  # all slices are asked for again
-    page.settled()
-    while not routes:  # asked for as the neighbour
-        page.page.wait_for_timeout(10)
+    route = neighbour_on_its_way(page)
     page.page.evaluate("""async () => {
         const module = (name) => import(new URL(`${name}.js`, location.href).href);
         const [draw, slices, state] = await Promise.all(["draw", "slices", "state"].map(module));
@@ -109,7 +110,7 @@ def test_strokes_are_copied_before_anybody_can_draw_on_the_slice_that_came(page:
             if (slices.arrays().scribble) setTimeout(() => done(slices.arrays().scribble[36 * 48 + 8]), 0);
         }));
     }""")
-    routes[0].continue_()
+    route.continue_()
     assert page.page.evaluate("() => window.first") == 2
     page.page.evaluate("() => window.copied")
     page.page.keyboard.press("Control+z")
