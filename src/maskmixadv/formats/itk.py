@@ -50,8 +50,6 @@ SPACES: Final = frozenset(
     for time in ("", "t", "-time")
 )
 """NRRD's spaces that are the patient's."""
-_TIMES: Final = ("-time", "rast", "last", "lpst")
-"""Ends of NRRD's spaces whose last axis is time, in lower case."""
 TURNED: Final = ("transformmatrix", "rotation", "orientation")
 """Fields of MetaImage that hold the axes' directions."""
 _ELSEWHERE: Final = ("elementdatafile", "data file", "datafile")
@@ -489,7 +487,7 @@ def _times(fields: Mapping[str, str]) -> str:
     kinds, space = fields.get("kinds", ""), fields.get("space", "")
     if "time" in kinds.lower():
         return f"kinds: {kinds[:40]}"
-    return f"space: {space[:40]}" if space.lower().endswith(_TIMES) else ""
+    return f"space: {space[:40]}" if space.lower().endswith(nrrd_space.TIMES) else ""
 
 
 def _fields(path: Path) -> dict[str, str]:

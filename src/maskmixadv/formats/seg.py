@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, cast
@@ -371,21 +371,25 @@ def _instances_in(series: Any) -> Iterable[Any]:  # noqa: ANN401
 
 def _tell_of_frame(path: Path, found: Any, image: Volume) -> None:  # noqa: ANN401
     """Say where a segmentation lies in another frame of reference than its series: places in two do not compare."""
-    headers = getattr(image.geometry, "headers", ())
-    mine, other = (str(each.get(FRAME) or "") for each in (found, headers[0] if headers else {}))
-    if mine and other and mine != other:
-        said = f"its {FRAME} is {mine}, that of its series {other}"
+    for name, mine, other in _differing(found, image, [FRAME]):
+        said = f"its {name} is {mine}, that of its series {other}"
         say(f"{path}: {said}; it is laid on it by its places all the same, so look whether it fits")
 
 
 def _tell_of_identity(path: Path, found: Any, image: Volume) -> None:  # noqa: ANN401
     """Say where a segmentation is of another patient or study than its series, though it refers to that one."""
+    for name, mine, other in _differing(found, image, IDENTITY):
+        said = f"its {name} is {mine!r:.80}, that of its series {other!r:.80}"
+        say(f"{path}: {said}; look whether it is of this patient and study")
+
+
+def _differing(found: Any, image: Volume, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:  # noqa: ANN401
+    """Yield attributes that a segmentation and its series have with other values: name, its own value, the series'."""
     headers = getattr(image.geometry, "headers", ())
-    for name in IDENTITY:
+    for name in names:
         mine, other = (str(each.get(name) or "").strip() for each in (found, headers[0] if headers else {}))
         if mine and other and mine != other:
-            said = f"its {name} is {mine!r:.80}, that of its series {other!r:.80}"
-            say(f"{path}: {said}; look whether it is of this patient and study")
+            yield name, mine, other
 
 
 def _tell_of_others(path: Path, found: Any, slices: Sequence[str]) -> None:  # noqa: ANN401

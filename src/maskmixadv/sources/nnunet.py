@@ -23,6 +23,7 @@ from maskmixadv.corpus.names import MOST_CLASSES
 from maskmixadv.errors import InputError, counted, listed, say
 from maskmixadv.files import check_name, read_json
 from maskmixadv.formats import image_files, several
+from maskmixadv.formats.details.nifti_fields import CHANNELS, DATASET
 from maskmixadv.formats.reading import NAMED, in_one_line
 from maskmixadv.sources import folder, pairs, tables
 from maskmixadv.sources.classes import MOST_CODE, Classes, coded
@@ -31,7 +32,7 @@ from maskmixadv.sources.pairs import Pair
 from maskmixadv.spelling import folded
 from maskmixadv.typed import as_type
 
-DATASET, SPLITS = "dataset.json", "splits_final.json"
+SPLITS: Final = "splits_final.json"
 PARTS: Final = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 """Folders of a data set."""
 IGNORED: Final = "ignore"
@@ -181,7 +182,7 @@ def read(path: Path) -> Dataset:
         raise InputError(f"{path}: label {regions[0]!r} is {shown}, allowed is one whole number; no regions")
     classes = _classes(path, labels)
     origin = ", ".join(str(raw[key]) for key in ("reference", "licence") if raw.get(key))
-    said = next((key for key in ("channel_names", "modality") if raw.get(key) is not None), None)
+    said = next((key for key in CHANNELS if raw.get(key) is not None), None)
     channels = channels_from([] if said is None else _in_order(raw[said], f"{path}: {said}"))
     name, training = str(raw.get("name") or path.resolve().parent.name), raw.get("numTraining")
     return Dataset(name, classes, ending, origin, channels, training)

@@ -15,7 +15,8 @@ from maskmixadv.corpus.corpus import Corpus
 from maskmixadv.corpus.entry import Entry
 from maskmixadv.errors import InputError, counted, say
 from maskmixadv.files import whole, write_text
-from maskmixadv.sources.nnunet import BACKGROUND, DATASET, IGNORED, SPLITS, channels_from
+from maskmixadv.formats.details.nifti_fields import DATASET
+from maskmixadv.sources.nnunet import BACKGROUND, IGNORED, SPLITS, channels_from
 from maskmixadv.strokes.known import known
 from maskmixadv.types import IGNORE, Spacing
 

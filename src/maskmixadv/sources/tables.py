@@ -9,14 +9,13 @@ from typing import Final, NamedTuple
 from maskmixadv.corpus.names import check_classes
 from maskmixadv.errors import InputError, listed, say
 from maskmixadv.files import read_json, read_text
+from maskmixadv.formats.details.nifti_fields import DATASET
 from maskmixadv.formats.reading import in_one_line
 from maskmixadv.sources.classes import BACKGROUND, FILE, Classes, coded
 from maskmixadv.spelling import folded
 
 OWN: Final = (".label", ".ctbl")
 """Suffixes that only tables have; a text or a .csv may be one."""
-DATASET: Final = "dataset.json"
-"""What nnU-Net and the Medical Segmentation Decathlon call theirs."""
 SUFFIXES: Final = (*OWN, ".txt", ".csv")
 _SNAP: Final = re.compile(r'(\d+)\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"')
 """A line of ITK-SNAP: code, red, green, blue, opacity, two switches, name."""

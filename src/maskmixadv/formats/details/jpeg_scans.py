@@ -12,9 +12,10 @@ SOS: Final = 0xDA
 SOF: Final = {0xC0: False, 0xC1: False, 0xC2: True, 0xC3: False}
 """Markers of frames of Huffman's codes, and whether they are progressive."""
 LOSSLESS: Final = 0xC3
-FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
-"""Markers of all frames, with that of JPEG-LS."""
-WITHOUT_LOSS: Final = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
+FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+"""Markers of all frames but that of JPEG-LS, which follows."""
+NEAR: Final = 0xF7
+WITHOUT_LOSS: Final = (0xC3, 0xC7, 0xCB, 0xCF, NEAR)
 STEPWISE: Final = (0xC5, 0xC6, 0xCD, 0xCE)
 """Frames that hold differences to smaller ones."""
 BITS: Final = 8
@@ -78,16 +79,22 @@ def _frame(content: bytes) -> tuple[int, bytes]:
     """Return marker and content of a JPEG's frame; -1 and nothing where there is none."""
     at = 2
     while content[:2] == b"\xff\xd8" and content[at : at + 1] == b"\xff" and at + 4 <= len(content):
-        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
+        marker = content[at + 1]
         if marker == 0xFF:  # bytes that fill
             at += 1
             continue
-        if marker in FRAMES:
-            return marker, content[at + 4 : at + 2 + length]
+        within, at = _segment(content, at)
+        if marker in (*FRAMES, NEAR):
+            return marker, within
         if marker in (SOS, EOI):
             break
-        at += 2 + length
     return -1, b""
+
+
+def _segment(content: bytes, at: int) -> tuple[bytes, int]:
+    """Return what the marker at a place is followed by, and where that ends."""
+    after = at + 2 + int.from_bytes(content[at + 2 : at + 4])
+    return content[at + 4 : after], after
 
 
 def with_more(content: bytes) -> bytes | None:
@@ -121,9 +128,8 @@ def _parsed(content: bytes) -> tuple[int, str] | None:
             continue
         if marker == EOI:
             break
-        length = int.from_bytes(content[at + 2 : at + 4])
-        within, at = content[at + 4 : at + 2 + length], at + 2 + length
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        within, at = _segment(content, at)
+        if marker in FRAMES:
             frame, kind = within, marker
         elif marker == INTERVAL:
             interval = int.from_bytes(within[:2])

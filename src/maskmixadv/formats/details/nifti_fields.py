@@ -23,7 +23,9 @@ TIMES: Final = {
 TIME_SERIES: Final = 2001
 """What ``intent_code`` is where each voxel has a series of times."""
 DATASET: Final = "dataset.json"
-"""File of nnU-Net and of the Medical Segmentation Decathlon that names the channels of images."""
+"""File of nnU-Net and of the Medical Segmentation Decathlon that names the channels of images, and its labels."""
+CHANNELS: Final = ("channel_names", "modality")
+"""Fields of it that name channels: of nnU-Net, and of the Decathlon and nnU-Net v1."""
 
 
 def check(path: Path, raw: Any) -> None:  # noqa: ANN401
@@ -138,6 +140,17 @@ def time(header: Any, shape: tuple[int, ...]) -> str:  # noqa: ANN401
     return f"pixdim[4] is {step:g}" + (f", and xyzt_units says {unit}" if unit else "")
 
 
+def datasets(folder: Path) -> tuple[Path, Path]:
+    """Return where the ``dataset.json`` may lie that names the channels of images in a folder: there, or beside it.
+
+    Examples
+    --------
+    >>> [path.as_posix() for path in datasets(Path("heart/imagesTr"))]
+    ['heart/imagesTr/dataset.json', 'heart/dataset.json']
+    """
+    return folder / DATASET, folder.parent / DATASET
+
+
 def channels_named(path: Path) -> int:
     """Return how many channels the ``dataset.json`` names that lies beside an image or beside its folder; 0 if none.
 
@@ -150,12 +163,11 @@ def channels_named(path: Path) -> int:
     >>> channels_named(Path("imagesTr/prostate_00.nii.gz")), channels_named(Path("heart.nii.gz"))
     (2, 2)
     """
-    folder = path.absolute().parent
-    for place in (folder / DATASET, folder.parent / DATASET):
+    for place in datasets(path.absolute().parent):
         raw = None
         with suppress(InputError, OSError):  # what it is worth is for the reader of data sets to say
             raw = read_json(place) if place.is_file() else None
-        told = (raw.get(key) for key in ("channel_names", "modality")) if isinstance(raw, dict) else ()
+        told = (raw.get(key) for key in CHANNELS) if isinstance(raw, dict) else ()
         names = next((each for each in told if each is not None), None)
         names = list(names.values()) if isinstance(names, dict) else names
         if isinstance(names, list) and all(isinstance(name, str) for name in names):

@@ -11,6 +11,8 @@ DIMENSION: Final = "space dimension"
 """Field of a space that has no name."""
 _DOMAINS: Final = ("domain", "space", "time", "???", "none")
 """Kinds of axes that ITK takes to lie in the space."""
+TIMES: Final = ("-time", "rast", "last", "lpst")
+"""Ends of spaces whose last axis is time, in lower case."""
 _LENGTH: Final = 3
 """Axes of a space with a name; those with time have one more."""
 _VECTOR: Final = re.compile(r"none|\([^()]*\)")
@@ -128,6 +130,6 @@ def with_lines(content: bytes, lines: Sequence[str]) -> bytes:
 def _dimension(fields: Mapping[str, str]) -> int:
     """Return how many axes a space has; 0 where none is said."""
     if name := fields.get("space", "").lower():
-        return _LENGTH + name.endswith(("-time", "rast", "last", "lpst"))
+        return _LENGTH + name.endswith(TIMES)
     said = fields.get(DIMENSION, "0")
     return int(said) if said.isdecimal() else 0

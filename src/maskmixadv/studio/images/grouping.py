@@ -10,9 +10,9 @@ from typing import Final
 
 from maskmixadv.errors import InputError
 from maskmixadv.formats import flat, image_files
+from maskmixadv.formats.details import nifti_fields
 from maskmixadv.formats.several import NUMBERED
 from maskmixadv.sources import classes, pairs
-from maskmixadv.sources.tables import DATASET
 from maskmixadv.studio import work
 from maskmixadv.studio.cache import Stamp, stamp
 from maskmixadv.studio.layout import Layout
@@ -108,9 +108,8 @@ def _usual(layout: Layout, counts: Mapping[str, int]) -> int:
 def named_by(images: Iterable[Sequence[Path]]) -> Named:
     """Return the states of the files ``dataset.json`` beside images and their folders: which they name are channels."""
     folders = {paths[0].parent for paths in images}
-    files = {folder / DATASET for inside in folders for folder in (inside, inside.parent)}
     found = set[Stamp]()
-    for path in files:
+    for path in {path for folder in folders for path in nifti_fields.datasets(folder)}:
         with suppress(InputError):  # there is none
             found.add(stamp(path))
     return frozenset(found)
